@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Interrupt plumbing of a VM: lines, events, routes, messages. Needs an interrupt chip. */
+#ifndef VISOR_IRQ_H
+#define VISOR_IRQ_H
+
+#include <visor/base.h>
+
+VISOR_BEGIN_DECLS
+
+/* Sets the level of a global system interrupt's line. */
+VISOR_API int visor_vm_set_irq(visor_vm *vm, uint32_t gsi, bool level);
+
+/*
+ * Raises gsi whenever `event` is signalled: edge if resample is VISOR_EVENT_NONE; else the line
+ * stays high until the guest ends the interrupt, then `resample` is signalled, and the device
+ * signals `event` again if it still wants service. EEXIST: this event is already on this gsi.
+ * Neither event is closed, whatever happens.
+ */
+VISOR_API int visor_vm_add_irq_event(visor_vm *vm, uint32_t gsi, visor_event event,
+                                     visor_event resample);
+/* ENOENT if the pair was not added. */
+VISOR_API int visor_vm_remove_irq_event(visor_vm *vm, uint32_t gsi, visor_event event);
+
+/* A message-signalled interrupt. */
+typedef struct visor_msi {
+    uint64_t address;
+    uint32_t data;
+    uint32_t device_id;  /* bus << 8 | device << 3 | function, if has_device_id */
+    bool has_device_id;  /* Arm: the ITS wants to know the sender; an error elsewhere */
+} visor_msi;
+
+/* A chip that a route can end at. */
+typedef enum visor_chip {
+    VISOR_CHIP_PIC_PRIMARY = 0,
+    VISOR_CHIP_PIC_SECONDARY = 1,
+    VISOR_CHIP_IOAPIC = 2,
+    VISOR_CHIP_GIC = 3,
+    VISOR_CHIP_AIA = 4,
+} visor_chip;
+
+typedef struct visor_route {
+    uint32_t gsi;
+    bool is_msi;
+    visor_chip chip; /* if !is_msi */
+    uint32_t pin;    /* if !is_msi */
+    visor_msi msi;   /* if is_msi */
+} visor_route;
+
+/*
+ * Replaces the whole routing table. count may be 0. A gsi may have several chip routes. EINVAL: a
+ * chip that the architecture does not have, or a pin that the chip does not have.
+ */
+VISOR_API int visor_vm_set_routes(visor_vm *vm, const visor_route *routes, size_t count);
+
+/* Sends one message now. Returns 1 if it was delivered, 0 if the guest ignores it. */
+VISOR_API int visor_vm_send_msi(visor_vm *vm, const visor_msi *msi);
+
+VISOR_END_DECLS
+
+#endif

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The objects behind the opaque types, and what the core offers to backends. */
+#ifndef VISOR_CORE_INTERNAL_H
+#define VISOR_CORE_INTERNAL_H
+
+#include <visor.h>
+
+#include <stdarg.h>
+#include <stdatomic.h>
+
+#include "core/kick.h"
+#include "os/os.h"
+
+struct visor_backend;
+struct visor__io_table;
+struct visor__slots;
+
+struct visor_hypervisor {
+    const struct visor_backend *backend;
+    atomic_uint refs;
+    struct visor__spec *spec; /* parsed specification string */
+    char version[64];         /* filled by the backend's open */
+    char reason[512];
+    void *priv;
+};
+
+struct visor_vm {
+    atomic_uint refs;
+    visor_hypervisor *hv;
+    visor_memory *memory;
+    visor_vm_config config; /* arch is never NATIVE here */
+    struct visor__mutex lock;
+    struct visor__slots *slots;     /* slots.c */
+    struct visor__io_table *io;     /* io.c: handlers and I/O events */
+    struct visor__irq_table *irq;   /* irq.c: events and routes */
+    visor_vcpu *vcpus;              /* every vCPU ever created, by next; see vcpu_free() */
+    void *priv;
+};
+
+struct visor_vcpu {
+    visor_vm *vm;
+    visor_vcpu *next;
+    uint32_t id;
+    bool closed; /* freed by its owner; memory stays until the VM goes, for late kicks */
+    struct visor__kick kick;
+    visor_exit exit;
+    void *priv;
+};
+
+/* ---- errors (error.c) ---- */
+
+/*
+ * Records the error of this thread and returns code, so that `return visor__error(...)` reads well.
+ * backend and operation are string literals (or live as long); "" if none. detail is a format.
+ */
+int visor__error(int code, const char *backend, const char *operation, const char *detail, ...)
+    __attribute__((format(printf, 4, 5)));
+/* The same with a native code, e.g. (VISOR_ESYSTEM, "kvm", "KVM_SET_REGS", NATIVE_ERRNO, errno). */
+int visor__error_native(int code, const char *backend, const char *operation, visor_native domain,
+                        int64_t native, const char *detail, ...)
+    __attribute__((format(printf, 6, 7)));
+/* Adds the remedy to the error just recorded. Returns its code. */
+int visor__error_hint(const char *hint, ...) __attribute__((format(printf, 1, 2)));
+
+/* Checks `size` of an option structure: copies what both know, zeroes the rest, EINVAL if the
+ * caller's tail holds something that this library does not know. in == NULL: all defaults. */
+int visor__config_copy(void *out, size_t known, const void *in, const char *operation);
+
+/* EUNSUPPORTED for `operation`, with the backend's name and the reason. */
+int visor__unsupported(const visor_hypervisor *hv, const char *operation, const char *why);
+
+#endif

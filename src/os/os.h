@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What the library needs of the operating system; one file per system implements it. Functions that
+ * return int give 0 or a negative VISOR_E... with the error recorded, unless stated otherwise.
+ */
+#ifndef VISOR_OS_OS_H
+#define VISOR_OS_OS_H
+
+#include <visor/base.h>
+
+#include "os/types_posix.h"
+
+/* ---- locks: not recursive ---- */
+int visor__mutex_init(struct visor__mutex *mutex);
+void visor__mutex_destroy(struct visor__mutex *mutex);
+void visor__mutex_lock(struct visor__mutex *mutex);
+void visor__mutex_unlock(struct visor__mutex *mutex);
+/* Gives the processor to another thread. */
+void visor__os_yield(void);
+
+/* ---- time ---- */
+uint64_t visor__os_now_ns(void); /* monotonic */
+
+/* ---- memory ---- */
+size_t visor__os_page_size(void);
+
+/* A shared anonymous file of `length` zero bytes whose size is sealed. */
+int visor__os_memfile(visor_file *out, uint64_t length);
+/* Shared read/write mapping of a file, or of anonymous memory for VISOR_FILE_NONE. align: 0 or a
+ * power of two. */
+int visor__os_map(void **out, visor_file file, uint64_t offset, uint64_t length, uint64_t align,
+                  bool writable);
+void visor__os_unmap(void *host, uint64_t length);
+/* Reserves unwritable zeros; later parts of it are replaced in place. */
+int visor__os_map_arena(void **out, uint64_t length);
+int visor__os_arena_set(void *host, uint64_t length, visor_file file, uint64_t offset,
+                        bool writable);
+int visor__os_arena_clear(void *host, uint64_t length);
+
+int visor__os_sync(void *host, uint64_t length);     /* write back now */
+int visor__os_page_out(void *host, uint64_t length); /* advice */
+int visor__os_discard(void *host, uint64_t length);  /* reads as zeros afterwards */
+int visor__os_punch(visor_file file, uint64_t offset, uint64_t length);
+/* Hints that may be ignored. */
+void visor__os_advise_guest(void *host, uint64_t length, bool huge, bool no_fork);
+int visor__os_lock_memory(void *host, uint64_t length);
+/* The next stretch of a file that holds data, at or after offset and before end. Returns 1 with the
+ * stretch, or 0 if only holes follow. Systems that cannot tell say that all is data. */
+int visor__os_next_data(uint64_t *start, uint64_t *stop, visor_file file, uint64_t offset,
+                        uint64_t end);
+
+/* ---- files and events ---- */
+int visor__os_file_dup(visor_file *out, visor_file file);
+void visor__os_file_close(visor_file file);
+int visor__os_file_write(visor_file file, const void *data, size_t length); /* all of it */
+int visor__os_file_read(visor_file file, void *data, size_t length); /* all, or EFORMAT at end */
+int visor__os_event_dup(visor_event *out, visor_event event);
+void visor__os_event_close(visor_event event);
+void visor__os_event_signal(visor_event event);
+
+#endif
