@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What is the same on every POSIX system: locks, time, files. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/internal.h"
+#include "os/os_posix.h"
+
+int visor__os_failed(const char *operation, const char *detail)
+{
+    int code = errno == ENOMEM ? VISOR_ENOMEM : VISOR_ESYSTEM;
+
+    return visor__error_native(code, "", operation, VISOR_NATIVE_ERRNO, errno, "%s", detail);
+}
+
+int visor__mutex_init(struct visor__mutex *mutex)
+{
+    int error = pthread_mutex_init(&mutex->native, NULL);
+
+    if (error == 0)
+        return 0;
+    errno = error;
+    return visor__os_failed("pthread_mutex_init", "");
+}
+
+void visor__mutex_destroy(struct visor__mutex *mutex)
+{
+    pthread_mutex_destroy(&mutex->native);
+}
+
+void visor__mutex_lock(struct visor__mutex *mutex)
+{
+    pthread_mutex_lock(&mutex->native);
+}
+
+void visor__mutex_unlock(struct visor__mutex *mutex)
+{
+    pthread_mutex_unlock(&mutex->native);
+}
+
+void visor__os_yield(void)
+{
+    sched_yield();
+}
+
+uint64_t visor__os_now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+size_t visor__os_page_size(void)
+{
+    return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* Maps `length` bytes at an address that is a multiple of align, by mapping more and trimming. */
+static void *map_aligned(uint64_t length, uint64_t align, int prot, int flags, int fd, off_t offset)
+{
+    uint8_t *reserve, *start;
+
+    if (align <= visor__os_page_size())
+        return mmap(NULL, length, prot, flags, fd, offset);
+    if (length > UINT64_MAX - align) {
+        errno = ENOMEM;
+        return MAP_FAILED;
+    }
+    reserve = mmap(NULL, length + align, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+                   0);
+    if (reserve == MAP_FAILED)
+        return MAP_FAILED;
+    start = reserve + (align - (uintptr_t)reserve % align) % align;
+    if (start > reserve)
+        munmap(reserve, (size_t)(start - reserve));
+    munmap(start + length, align - (size_t)(start - reserve));
+    if (mmap(start, length, prot, flags | MAP_FIXED, fd, offset) == MAP_FAILED) {
+        int saved = errno;
+
+        munmap(start, length);
+        errno = saved;
+        return MAP_FAILED;
+    }
+    return start;
+}
+
+int visor__os_map(void **out, visor_file file, uint64_t offset, uint64_t length, uint64_t align,
+                  bool writable)
+{
+    int flags = MAP_SHARED | (file == VISOR_FILE_NONE ? MAP_ANONYMOUS | MAP_NORESERVE : 0);
+    void *host = map_aligned(length, align, PROT_READ | (writable ? PROT_WRITE : 0), flags,
+                             (int)file, (off_t)offset);
+
+    if (host == MAP_FAILED)
+        return visor__error_native(errno == ENOMEM ? VISOR_ENOMEM : VISOR_ESYSTEM, "", "mmap",
+                                   VISOR_NATIVE_ERRNO, errno, "0x%llx bytes",
+                                   (unsigned long long)length);
+    *out = host;
+    return 0;
+}
+
+void visor__os_unmap(void *host, uint64_t length)
+{
+    munmap(host, length);
+}
+
+int visor__os_map_arena(void **out, uint64_t length)
+{
+    void *host = mmap(NULL, length, PROT_READ, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    if (host == MAP_FAILED)
+        return visor__os_failed("mmap", "cannot reserve address space for the arena");
+    *out = host;
+    return 0;
+}
+
+int visor__os_arena_set(void *host, uint64_t length, visor_file file, uint64_t offset,
+                        bool writable)
+{
+    if (mmap(host, length, PROT_READ | (writable ? PROT_WRITE : 0),
+             MAP_SHARED | MAP_FIXED | MAP_NORESERVE, (int)file, (off_t)offset) == MAP_FAILED)
+        return visor__os_failed("mmap", "cannot map the file into the arena");
+    return 0;
+}
+
+int visor__os_arena_clear(void *host, uint64_t length)
+{
+    if (mmap(host, length, PROT_READ, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1,
+             0) == MAP_FAILED)
+        return visor__os_failed("mmap", "cannot clear part of the arena");
+    return 0;
+}
+
+int visor__os_sync(void *host, uint64_t length)
+{
+    return msync(host, length, MS_SYNC) == 0 ? 0 : visor__os_failed("msync", "");
+}
+
+int visor__os_file_dup(visor_file *out, visor_file file)
+{
+    int fd = fcntl((int)file, F_DUPFD_CLOEXEC, 0);
+
+    if (fd < 0)
+        return visor__os_failed("fcntl(F_DUPFD_CLOEXEC)", "cannot duplicate the file");
+    *out = fd;
+    return 0;
+}
+
+void visor__os_file_close(visor_file file)
+{
+    if (file != VISOR_FILE_NONE)
+        close((int)file);
+}
+
+int visor__os_file_write(visor_file file, const void *data, size_t length)
+{
+    const uint8_t *from = data;
+
+    while (length > 0) {
+        ssize_t done = write((int)file, from, length);
+
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done < 0)
+            return visor__os_failed("write", "");
+        from += done;
+        length -= (size_t)done;
+    }
+    return 0;
+}
+
+int visor__os_file_read(visor_file file, void *data, size_t length)
+{
+    uint8_t *to = data;
+
+    while (length > 0) {
+        ssize_t done = read((int)file, to, length);
+
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done < 0)
+            return visor__os_failed("read", "");
+        if (done == 0)
+            return visor__error(VISOR_EFORMAT, "", "read", "the file ends too early");
+        to += done;
+        length -= (size_t)done;
+    }
+    return 0;
+}
+
+int visor__os_event_dup(visor_event *out, visor_event event)
+{
+    return visor__os_file_dup(out, event);
+}
+
+void visor__os_event_close(visor_event event)
+{
+    visor__os_file_close(event);
+}
+
+void visor__os_event_signal(visor_event event)
+{
+    uint64_t one = 1;
+
+    /* A full counter is signalled already; there is nothing else that could be done here. */
+    while (write((int)event, &one, sizeof(one)) < 0 && errno == EINTR)
+        continue;
+}
