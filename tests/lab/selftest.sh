@@ -1,0 +1,153 @@
+#!/bin/sh
+# selftest.sh [lab] [guest] [vmx] - prove the scripts of this folder (default: lab guest).
+# Prints TAP and, last, a line "N passed, N failed, N skipped".
+set -u
+
+here=$(dirname "$(readlink -f "$0")")
+PATH=$here:$PATH
+T=$(mktemp -d "${TMPDIR:-/tmp}/selftest.XXXXXX") || exit 125
+trap 'rm -rf "$T"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+passed=0 failed=0 skipped=0
+
+pass() { passed=$((passed + 1)); echo "ok $((passed + failed + skipped)) - $1"; }
+skip() { skipped=$((skipped + 1)); echo "ok $((passed + failed + skipped)) - $1 # SKIP $2"; }
+fail() { # fail WHAT REASON: with what the run printed
+    failed=$((failed + 1))
+    echo "not ok $((passed + failed + skipped)) - $1"
+    { echo "$2"; tail -n 20 "$T/stdout" "$T/stderr"; } 2>/dev/null | sed 's/^/#   /'
+}
+
+run() { # run COMMAND...: set $rc, $T/stdout, $T/stderr
+    rc=0
+    "$@" >"$T/stdout" 2>"$T/stderr" </dev/null || rc=$?
+}
+
+expect() { # expect WHAT STATUS [STDOUT [STDERR]]: of the last run, exactly
+    what=$1
+    if [ "$rc" != "$2" ]; then fail "$what" "status $rc where $2 was due"; return; fi
+    if [ $# -gt 2 ] && [ "$(cat "$T/stdout")" != "$3" ]; then
+        fail "$what" "another standard output than '$3'"; return
+    fi
+    if [ $# -gt 3 ] && [ "$(cat "$T/stderr")" != "$4" ]; then
+        fail "$what" "another standard error than '$4'"; return
+    fi
+    pass "$what"
+}
+
+same() { # same WHAT FILE FILE: the last run succeeded and the files are equal
+    if [ "$rc" = 0 ] && cmp -s "$2" "$3"; then pass "$1"; else fail "$1" "status $rc or bytes differ"; fi
+}
+
+compile() { # compile PROBE OPTION...
+    program=$1
+    shift
+    run "${CC:-cc}" -std=c17 -D_GNU_SOURCE -O1 -Wall -Wextra -Werror "$@" \
+        -o "$program" "$here/probe.c"
+    expect "$(basename "$program") compiles" 0
+}
+
+test_streams() { # test_streams NAME TOOL...: what lab and vmx have in common
+    name=$1
+    shift
+    run "$@" -- "$T/probe" exit 7
+    expect "$name: the exit status comes back" 7 '' ''
+    run "$@" -- "$T/probe" abort
+    expect "$name: a signal becomes 128 + N" 134
+    run "$@" -- nothing-of-that-name
+    expect "$name: a command that is not there is 127" 127
+    run "$@" -e PROBE="it's" -- "$T/probe" arguments a 'b  c' '' "d'\"\$e\\"
+    expect "$name: arguments and variables arrive" 0 "<a><b  c><><d'\"\$e\\>[it's]" ''
+    "$T/probe" stdout >"$T/bytes"
+    run "$@" -- "$T/probe" stdout
+    same "$name: standard output, every byte" "$T/stdout" "$T/bytes"
+    run "$@" -- "$T/probe" stderr
+    same "$name: standard error, every byte" "$T/stderr" "$T/bytes"
+    run "$@" -o "$T/out" -f "$T/probe" -f "$T/bytes:/lab/sub/in" -- \
+        sh -c 'probe file && cp sub/in /out'
+    same "$name: a file made there comes back" "$T/out/bytes" "$T/bytes"
+    same "$name: a file brought there arrives" "$T/out/in" "$T/bytes"
+    run "$@" -- "$T/probe" kvm
+    expect "$name: /dev/kvm runs a guest" 0 'kvm: a guest ran' ''
+}
+
+test_lab() {
+    test_streams "lab x86_64" lab x86_64
+    run lab -t 3 x86_64 -- "$T/probe" sleep
+    expect "lab x86_64: the time limit is 124, output kept" 124 asleep
+    run lab x86_64 -- "$T/probe-dynamic" kvm
+    expect "lab x86_64: a dynamic program brings its libraries" 0 'kvm: a guest ran' ''
+    run lab -s 2 x86_64 -- nproc
+    expect "lab x86_64: two processors" 0 2 ''
+    lab x86_64 -- sh -c 'sleep 1; exit 3' &
+    run lab x86_64 -- sh -c 'sleep 1; exit 4'
+    expect "lab x86_64: one of two runs in parallel" 4
+    rc=0
+    wait $! || rc=$?
+    expect "lab x86_64: the other" 3
+    run lab x86_64 -- sh -c 'su nobody -s /bin/sh -c "true </dev/kvm"'
+    expect "lab x86_64: /dev/kvm is not for everybody" 1 ''
+    run env VISOR_CACHE="$T/bytes" "$here/lab" x86_64 -- true
+    expect "lab x86_64: trouble is 125 and told" 125 '' \
+        "lab: cannot make or enter $T/bytes/lab (set VISOR_CACHE)"
+}
+
+boot() { # boot FLAVOUR FORM CPUS DISK PARAMETERS: plain QEMU, for up to two minutes
+    run timeout 120 qemu-system-x86_64 -accel tcg -M q35 -m 512 -smp "$3" -nodefaults \
+        -display none -no-reboot -serial stdio \
+        -kernel "$(guest -k "$1" "$2")" -initrd "$(guest -k "$1" initrd)" \
+        -append "console=ttyS0 quiet panic=-1 $5" \
+        -drive file="$4",format=raw,if=virtio -device virtio-rng-pci
+    tr -d '\r' <"$T/stdout" >"$T/lines"
+}
+
+said() { # said WHAT LINE...: the last boot's console has each LINE
+    what=$1
+    shift
+    for line; do
+        if ! grep -qxF -e "$line" "$T/lines"; then fail "$what" "no line '$line'"; return; fi
+    done
+    pass "$what"
+}
+
+test_guest() {
+    for k in stock/kernel/1 stock/vmlinux/2 cloud/kernel/2 cloud/vmlinux/1; do
+        flavour=${k%%/*} cpus=${k##*/} form=${k#*/} form=${form%/*}
+        disk=$T/$flavour-$form.img
+        token=token-$flavour-$form-$$
+        run guest disk "$disk"
+        run guest check "$disk" "$token"
+        expect "guest $k: the token is not on a new disk" 1
+        boot "$flavour" "$form" "$cpus" "$disk" "visor.token=$token"
+        said "guest $k: user space does its work" "visor: user space reached, $cpus cpus" \
+            "visor: disk: token written" "visor: hwrng virtio_rng.0, 32 bytes" \
+            "visor: end poweroff"
+        run guest check "$disk" "$token"
+        expect "guest $k: the host finds the token" 0
+    done
+    boot cloud kernel 1 "$disk" "visor.token=last visor.fill=100 visor.end=reboot"
+    said "guest: a full disk is told" "visor: disk: token written" "visor: disk: fill failed" \
+        "visor: end reboot"
+    run guest check "$disk" "$token"
+    expect "guest: what was written first is still there" 0
+    run guest check "$disk" last
+    expect "guest: what was written before the disk was full too" 0
+    run guest check "$T/probe" last
+    expect "guest: a file that is no disk fails the check" 1
+    run guest disk "$disk"
+    expect "guest: a disk is not overwritten" 125 '' "guest: $disk exists already"
+}
+
+[ $# -gt 0 ] || set -- lab guest
+compile "$T/probe" -static
+compile "$T/probe-dynamic"
+for part; do
+    case $part in
+    lab | guest) "test_$part" ;;
+    *) echo "selftest.sh: no part $part (lab, guest)" >&2; exit 125 ;;
+    esac
+done
+echo "1..$((passed + failed + skipped))"
+echo "$passed passed, $failed failed, $skipped skipped"
+[ $failed = 0 ]
