@@ -202,7 +202,7 @@ struct visor_backend {
     const char *name;    /* as in specification strings */
     const char *summary; /* a line for people */
     bool is_auto;        /* "auto" may take it */
-    uint32_t arches;     /* bit 1 << VISOR_ARCH_...: guests it can run on some host */
+    uint32_t arches;     /* bit 1 << VISOR_ARCH_...: guests it can run on this host */
     size_t hv_size, vm_size, vcpu_size; /* private bytes */
     const struct visor__option *options; /* ended by a NULL name; NULL: none */
 

@@ -21,7 +21,6 @@ static int check_regions(uint64_t *anonymous, const visor_memory_region *regions
 
     if (regions == NULL || count == 0)
         return visor__error(VISOR_EINVAL, "", op, "guest memory needs at least one region");
-    *anonymous = 0;
     for (size_t i = 0; i < count; i++) {
         const visor_memory_region *r = &regions[i];
 
@@ -92,7 +91,7 @@ static int map_region(visor_memory *memory, const visor_memory_region *wanted, u
 int visor_memory_create(visor_memory **out, const visor_memory_region *regions, size_t count,
                         const visor_memory_config *config)
 {
-    uint64_t anonymous, file_used = 0;
+    uint64_t anonymous = 0, file_used = 0;
     visor_memory *memory;
     int ret = check_regions(&anonymous, regions, count);
 
