@@ -120,6 +120,9 @@ struct visor__vcpu_ops {
      * REQUIRED. One piece of state (state.h) in the public structure of that piece. get returns its
      * size, and fills in buf only if capacity suffices; set gets exactly one piece. A piece that
      * this VM does not have: EUNSUPPORTED. Pieces of variable size are arrays or images.
+     * MSRS is never asked for: it goes through x86->get_msrs. NESTED is empty (0) while the guest
+     * does not use virtualization, so that such a snapshot fits any hypervisor; setting it with
+     * length 0 leaves nested guest mode and forgets VMXON and the like.
      */
     int (*get_state)(void *buf, size_t capacity, visor_vcpu *vcpu, enum visor__state piece);
     int (*set_state)(visor_vcpu *vcpu, enum visor__state piece, const void *buf, size_t length);
@@ -171,6 +174,9 @@ struct visor__clock_ops {
     int (*set)(visor_vm *vm, uint64_t ns);
 };
 
+/* MSRs that are asked for at a time; KVM's limit is 256 (MAX_IO_MSRS). */
+#define VISOR__MSR_BATCH 256
+
 /* x86-64 guests. Required for backends that list VISOR_ARCH_X86_64. */
 struct visor__x86_ops {
     /* REQUIRED unless the hypervisor has all local APICs. As the public functions. */
@@ -178,11 +184,13 @@ struct visor__x86_ops {
     int (*interrupt)(visor_vcpu *vcpu, uint8_t vector);
     int (*request_irq_window)(visor_vcpu *vcpu, bool on);
     int (*nmi)(visor_vcpu *vcpu);
-    /* REQUIRED. Returns how many were done before the first that failed (== count: all). The error
-     * of that one is set by the backend: ENOENT on get, EREFUSED on set. */
+    /* REQUIRED. At most VISOR__MSR_BATCH at a time. Returns how many were done before the first that
+     * failed (== count: all). The error of that one is set by the backend: ENOENT on get, EREFUSED
+     * on set. */
     int (*get_msrs)(visor_x86_msr *msrs, size_t count, visor_vcpu *vcpu);
     int (*set_msrs)(visor_vcpu *vcpu, const visor_x86_msr *msrs, size_t count);
-    /* The whole VM state: pieces of enum visor__vm_state, same convention as get_state. */
+    /* VM lock, for this and all up to load_firmware. The chips among enum visor__vm_state, same
+     * convention as get_state. */
     int (*get_chip)(void *buf, size_t capacity, visor_vm *vm, enum visor__vm_state piece);
     int (*set_chip)(visor_vm *vm, enum visor__vm_state piece, const void *buf, size_t length);
     int (*set_msr_exits)(visor_vm *vm, const visor_x86_msr_range *ranges, size_t count,

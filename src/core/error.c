@@ -55,6 +55,22 @@ int visor__error_native(int code, const char *backend, const char *operation, vi
     return code;
 }
 
+int visor__error_context(const char *where, ...)
+{
+    char detail[sizeof(last.detail)];
+    va_list args;
+    int length;
+
+    memcpy(detail, last.detail, sizeof(detail));
+    va_start(args, where);
+    length = vsnprintf(last.detail, sizeof(last.detail), where, args);
+    va_end(args);
+    if (length >= 0 && (size_t)length < sizeof(last.detail))
+        snprintf(last.detail + length, sizeof(last.detail) - (size_t)length, "%s%s",
+                 detail[0] != '\0' ? ": " : "", detail);
+    return last.error.code;
+}
+
 int visor__error_hint(const char *hint, ...)
 {
     va_list args;

@@ -59,6 +59,8 @@ int visor__error(int code, const char *backend, const char *operation, const cha
 int visor__error_native(int code, const char *backend, const char *operation, visor_native domain,
                         int64_t native, const char *detail, ...)
     __attribute__((format(printf, 6, 7)));
+/* Puts "where: " before the detail of the error just recorded. Returns its code. */
+int visor__error_context(const char *where, ...) __attribute__((format(printf, 1, 2)));
 /* Adds the remedy to the error just recorded. Returns its code. */
 int visor__error_hint(const char *hint, ...) __attribute__((format(printf, 1, 2)));
 

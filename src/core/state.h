@@ -4,7 +4,8 @@
  * tests' comparison all come from these tables.
  *
  * X(ID, name, type, variable, save, restore)
- *   name      in snapshots, dumps and errors
+ *   name      a bare word: in snapshots, dumps and errors as text, and the last part of the names of
+ *             the piece's own functions: visor__x86_reset_NAME(), visor__x86_dump_NAME()
  *   type      the public structure; for variable pieces the element of an array or image
  *   save      rank when saving: MP_STATE first, because KVM folds pending INIT/SIPI into the state
  *             when it is asked for
@@ -19,44 +20,101 @@
 #include <visor.h>
 
 #define VISOR__X86_STATES(X)                                                                       \
-    X(X86_MP_STATE, "mp_state", uint32_t, false, 0, 12)                                            \
-    X(X86_CPUID, "cpuid", visor_x86_cpuid_entry, true, 1, 0)                                       \
-    X(X86_APIC_BASE, "apic_base", uint64_t, false, 2, 1)                                           \
-    X(X86_LAPIC, "lapic", visor_x86_lapic, false, 3, 2)                                            \
-    X(X86_REGS, "regs", visor_x86_regs, false, 4, 3)                                               \
-    X(X86_SREGS, "sregs", visor_x86_sregs, false, 5, 4)                                            \
-    X(X86_DEBUGREGS, "debugregs", visor_x86_debugregs, false, 6, 5)                                \
-    X(X86_XCRS, "xcrs", visor_x86_xcrs, false, 7, 6)                                               \
-    X(X86_FPU, "fpu", visor_x86_fpu, false, 8, 7)                                                  \
-    X(X86_XSAVE, "xsave", uint8_t, true, 9, 8)                                                     \
-    X(X86_MSRS, "msrs", visor_x86_msr, true, 10, 9)                                                \
-    X(X86_NESTED, "nested", uint8_t, true, 11, 10)                                                 \
-    X(X86_EVENTS, "events", visor_x86_events, false, 12, 11)
+    X(X86_MP_STATE, mp_state, uint32_t, false, 0, 12)                                              \
+    X(X86_CPUID, cpuid, visor_x86_cpuid_entry, true, 1, 0)                                         \
+    X(X86_APIC_BASE, apic_base, uint64_t, false, 2, 1)                                             \
+    X(X86_LAPIC, lapic, visor_x86_lapic, false, 3, 2)                                              \
+    X(X86_REGS, regs, visor_x86_regs, false, 4, 3)                                                 \
+    X(X86_SREGS, sregs, visor_x86_sregs, false, 5, 4)                                              \
+    X(X86_DEBUGREGS, debugregs, visor_x86_debugregs, false, 6, 5)                                  \
+    X(X86_XCRS, xcrs, visor_x86_xcrs, false, 7, 6)                                                 \
+    X(X86_FPU, fpu, visor_x86_fpu, false, 8, 7)                                                    \
+    X(X86_XSAVE, xsave, uint8_t, true, 9, 8)                                                       \
+    X(X86_MSRS, msrs, visor_x86_msr, true, 10, 9)                                                  \
+    X(X86_NESTED, nested, uint8_t, true, 11, 10)                                                   \
+    X(X86_EVENTS, events, visor_x86_events, false, 12, 11)
 
 enum visor__state {
-#define VISOR__STATE_ENUM(id, name, type, variable, save, restore) VISOR__STATE_##id,
+#define VISOR__STATE_ENUM(id, ...) VISOR__STATE_##id,
     VISOR__X86_STATES(VISOR__STATE_ENUM)
 #undef VISOR__STATE_ENUM
     VISOR__STATE_COUNT
 };
 
 /*
- * State of the VM beside its vCPUs: X(ID, name, type, variable). The order is that of restoring.
- * ROUTES is kept by the core, CLOCK goes through the clock table, the chips through x86->get_chip.
+ * State of the VM beside its vCPUs: X(ID, name, type, variable). The order is that of saving and
+ * restoring. The chips go through x86->get_chip, ROUTES is kept by the core, CLOCK goes through the
+ * clock table.
  */
 #define VISOR__VM_STATES(X)                                                                        \
-    X(X86_PIT, "pit", visor_x86_pit, false)                                                        \
-    X(X86_PIC_PRIMARY, "pic_primary", visor_x86_pic, false)                                        \
-    X(X86_PIC_SECONDARY, "pic_secondary", visor_x86_pic, false)                                    \
-    X(X86_IOAPIC, "ioapic", visor_x86_ioapic, false)                                               \
-    X(ROUTES, "routes", visor_route, true)                                                         \
-    X(CLOCK, "clock", uint64_t, false)
+    X(X86_PIT, pit, visor_x86_pit, false)                                                          \
+    X(X86_PIC_PRIMARY, pic_primary, visor_x86_pic, false)                                          \
+    X(X86_PIC_SECONDARY, pic_secondary, visor_x86_pic, false)                                      \
+    X(X86_IOAPIC, ioapic, visor_x86_ioapic, false)                                                 \
+    X(ROUTES, routes, struct visor__route_image, true)                                             \
+    X(CLOCK, clock, uint64_t, false)
 
 enum visor__vm_state {
-#define VISOR__VM_STATE_ENUM(id, name, type, variable) VISOR__VM_STATE_##id,
+#define VISOR__VM_STATE_ENUM(id, ...) VISOR__VM_STATE_##id,
     VISOR__VM_STATES(VISOR__VM_STATE_ENUM)
 #undef VISOR__VM_STATE_ENUM
     VISOR__VM_STATE_COUNT
 };
+
+/* A visor_route without padding, as snapshots hold it. */
+struct visor__route_image {
+    uint32_t gsi;
+    uint32_t kind; /* 0: pin of a chip, 1: message, 2: message with device_id */
+    uint32_t chip, pin;
+    uint64_t address;
+    uint32_t data, device_id;
+};
+
+/* A text sink: lines without newline. */
+struct visor__printer {
+    void (*print)(void *context, const char *line);
+    void *context;
+};
+
+/* What the tables say about a piece, for code that walks over all of them. */
+struct visor__state_info {
+    const char *name;
+    visor_arch arch;
+    size_t size; /* bytes of type */
+    bool variable;
+    unsigned save, restore;
+    /* Turns the present value into the reset value, in place. Returns 1, or 0: leave it alone. */
+    int (*reset)(void *value, size_t length, visor_vcpu *vcpu);
+    void (*dump)(const void *value, size_t length, const struct visor__printer *out);
+};
+extern const struct visor__state_info visor__states[VISOR__STATE_COUNT];
+
+struct visor__vm_state_info {
+    const char *name;
+    size_t size;
+    bool variable;
+};
+extern const struct visor__vm_state_info visor__vm_states[VISOR__VM_STATE_COUNT];
+
+/* The piece of that rank, VISOR__STATE_COUNT past the last. */
+enum visor__state visor__state_by_save(visor_arch arch, unsigned rank);
+enum visor__state visor__state_by_restore(visor_arch arch, unsigned rank);
+
+/*
+ * One piece of a vCPU, as backend.h has it for get_state and set_state, and beyond it: MSRS is
+ * assembled from the list of the hypervisor, set checks what it is given (EINVAL, EMISMATCH), and
+ * CPUID and MSRS that are as wanted already are not written again.
+ */
+int visor__state_get(void *buf, size_t capacity, visor_vcpu *vcpu, enum visor__state piece);
+int visor__state_set(visor_vcpu *vcpu, enum visor__state piece, const void *value, size_t length);
+/* get into memory of the right size, which the caller frees. Returns the length; 0 and NULL if the
+ * vCPU has no such piece. */
+int visor__state_read(void **out, visor_vcpu *vcpu, enum visor__state piece);
+/* Ends what a restore must not find: an access that has not been completed, nested guest mode. */
+int visor__state_abandon(visor_vcpu *vcpu);
+
+/* The same for a VM. */
+int visor__vm_state_read(void **out, visor_vm *vm, enum visor__vm_state piece);
+int visor__vm_state_set(visor_vm *vm, enum visor__vm_state piece, const void *value, size_t length);
 
 #endif
