@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The KVM backend from inside. Files without an architecture in their name know of none: what
+ * differs is behind kvm_arch_*(), implemented in kvm_<arch>.c, which the build selects.
+ *
+ *   kvm.c           opening, capabilities of the host
+ *   kvm_error.c     ioctl() with errors that name what failed
+ *   kvm_vm.c        creating and destroying a VM, its capabilities
+ *   kvm_memory.c    memory slots
+ *   kvm_dirty.c     dirty bitmap and dirty rings
+ *   kvm_event.c     I/O events, interrupt lines, events, routes and messages
+ *   kvm_coalesce.c  collected writes
+ *   kvm_vcpu.c      creating, running, settling and kicking a vCPU
+ *
+ * References "api.rst N.M" are to the kernel's Documentation/virt/kvm/api.rst.
+ */
+#ifndef VISOR_KVM_KVM_H
+#define VISOR_KVM_KVM_H
+
+#include <linux/kvm.h>
+#include <stdatomic.h>
+
+#include "core/backend.h"
+#include "linux_kvm_new.h"
+
+/* ---- private data; an architecture may put one of these first in a larger structure ---- */
+
+struct kvm_hv {
+    int fd;          /* /dev/kvm */
+    size_t run_size; /* bytes of a vCPU's run area (KVM_GET_VCPU_MMAP_SIZE) */
+    int signal;      /* the signal that kicks a vCPU out of the guest */
+};
+
+struct kvm_vm {
+    int fd;
+    uint32_t max_slots;
+    bool has_region2;                          /* KVM_SET_USER_MEMORY_REGION2 exists */
+    bool has_noncoherent;                      /* a kernel that may know KVM_MEM_NON_COHERENT_DMA */
+    uint64_t hypercall_mask;                   /* hypercalls that exit so far */
+    uint32_t ring_entries;                     /* of each vCPU's dirty ring; 0: bitmap */
+    struct kvm_coalesced_mmio_ring *coalesced; /* NULL until there is a vCPU to map it through */
+};
+
+struct kvm_vcpu {
+    int fd;
+    struct kvm_run *run;
+    size_t run_size;
+    /* Even outside ioctl(KVM_RUN), odd inside: kvm_dirty.c waits for it to change. */
+    atomic_uint passages;
+    atomic_int tid;             /* host thread of the run in progress */
+    struct kvm_dirty_gfn *ring; /* NULL without a dirty ring, and once detached. VM lock */
+    uint32_t ring_next;         /* first entry not yet harvested. VM lock */
+};
+
+static inline struct kvm_hv *kvm_hv_of(const visor_hypervisor *hv)
+{
+    return hv->priv;
+}
+
+static inline struct kvm_vm *kvm_vm_of(const visor_vm *vm)
+{
+    return vm->priv;
+}
+
+static inline struct kvm_vcpu *kvm_vcpu_of(const visor_vcpu *vcpu)
+{
+    return vcpu->priv;
+}
+
+/* ---- kvm_error.c ---- */
+
+/*
+ * ioctl() that starts again after EINTR and records an error that carries the request's name.
+ * Returns what ioctl() returned, or a VISOR_E... code (see kvm_error_code()). Not for KVM_RUN.
+ */
+int kvm_ioctl(int fd, const char *name, unsigned long request, uintptr_t argument);
+#define KVM_IOCTL(fd, request, pointer) kvm_ioctl((fd), #request, (request), (uintptr_t)(pointer))
+#define KVM_IOCTL_VALUE(fd, request, number) \
+    kvm_ioctl((fd), #request, (request), (uintptr_t)(number))
+/* The same, but leaves errors to the caller: returns -errno and records nothing. */
+int kvm_ioctl_quiet(int fd, unsigned long request, uintptr_t argument);
+/* Records errno value `err` of `operation` with a detail; returns the code. */
+int kvm_error(const char *operation, int err, const char *detail, ...)
+    __attribute__((format(printf, 3, 4)));
+/* The VISOR_E... code for an errno value. */
+int kvm_error_code(int err);
+/* KVM_CHECK_EXTENSION as an integer, on a system or VM descriptor; 0 if the kernel does not know.
+ */
+int kvm_check(int fd, unsigned long number);
+/* KVM_ENABLE_CAP on a VM or vCPU descriptor; name is the capability's, for errors. */
+int kvm_enable(int fd, const char *name, uint32_t number, uint32_t flags, const uint64_t args[4]);
+#define KVM_ENABLE(fd, cap, arg0) kvm_enable((fd), #cap, (cap), 0, (const uint64_t[4]){(arg0)})
+
+/* ---- what the vCPU side needs of the VM side, under the VM lock ---- */
+
+/* After the vCPU's descriptor is open and before it runs: maps its dirty ring / the ring of
+ * collected writes, if there are any. */
+int kvm_dirty_attach(visor_vcpu *vcpu);
+int kvm_coalesce_attach(visor_vcpu *vcpu);
+/* Before the descriptor is closed: takes what is left in the ring, then unmaps it. NULL-safe after
+ * a failed attach. */
+void kvm_dirty_detach(visor_vcpu *vcpu);
+/*
+ * For KVM_EXIT_DIRTY_RING_FULL, on the vCPU's thread, outside KVM_RUN. Takes the VM lock. After it
+ * the vCPU can enter the guest again: the caller does so at once.
+ */
+int kvm_dirty_ring_full(visor_vcpu *vcpu);
+
+/* ---- what the VM side needs of the vCPU side ---- */
+
+/*
+ * Makes the vCPU leave the guest and enter it again by itself, without an exit to the caller of
+ * visor_vcpu_run(). Harmless if it is outside. Any thread. (The hardware's own log of written pages
+ * reaches the dirty ring at an exit only, api.rst 8.29.)
+ */
+void kvm_vcpu_nudge(visor_vcpu *vcpu);
+
+/* ---- operation tables; an architecture's file gathers them in the backend structure ---- */
+
+extern const struct visor__hv_ops kvm_hv_ops;
+extern const struct visor__vm_ops kvm_vm_ops;
+extern const struct visor__irq_ops kvm_irq_ops;
+extern const struct visor__io_event_ops kvm_io_event_ops;
+extern const struct visor__coalesce_ops kvm_coalesce_ops;
+extern const struct visor__dirty_ops kvm_dirty_ops;
+extern const struct visor__vcpu_ops kvm_vcpu_ops;   /* kvm_vcpu.c */
+extern const struct visor__debug_ops kvm_debug_ops; /* of the architecture */
+extern const struct visor__option kvm_options[];
+
+/* The members of the backend structure that are the same everywhere. */
+#define KVM_BACKEND_COMMON                                                                        \
+    .name = "kvm", .summary = "Linux kernel virtual machines (/dev/kvm)", .is_auto = true,        \
+    .hv_size = sizeof(struct kvm_hv), .options = kvm_options, .hv = &kvm_hv_ops,                  \
+    .vm = &kvm_vm_ops, .vcpu = &kvm_vcpu_ops, .irq = &kvm_irq_ops, .io_event = &kvm_io_event_ops, \
+    .coalesce = &kvm_coalesce_ops, .dirty = &kvm_dirty_ops, .debug = &kvm_debug_ops
+
+/* ---- the architecture: VM side ---- */
+
+/* Whether the kernel on this machine runs guests of this architecture. */
+bool kvm_arch_supports(visor_arch arch);
+/* Width of guest-physical addresses, of the host or of a VM. */
+int64_t kvm_arch_gpa_bits(visor_hypervisor *hv);
+/* Capabilities that only this architecture has; vm is NULL when the host is asked. */
+int64_t kvm_arch_cap(visor_hypervisor *hv, visor_vm *vm, visor_cap cap);
+/* The argument of KVM_CREATE_VM for this configuration. */
+int kvm_arch_vm_type(unsigned long *out, visor_vm *vm);
+/* After KVM_CREATE_VM, before slots and vCPUs: features and the interrupt chip. */
+int kvm_arch_vm_init(visor_vm *vm);
+/* Releases what init made. */
+void kvm_arch_vm_destroy(visor_vm *vm);
+/* The kernel's number of a chip, and how many pins it has; EINVAL for another architecture's. */
+int kvm_arch_route_chip(uint32_t *chip, uint32_t *pins, const visor_vm *vm, visor_chip which);
+/* The number that KVM_IRQ_LINE wants for a gsi. */
+uint32_t kvm_arch_irq_line(uint32_t gsi);
+/* Switches exits for hypercalls first ... first + count - 1 on. */
+int kvm_arch_enable_hypercalls(visor_vm *vm, uint32_t first, uint32_t count);
+
+#endif

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* ioctl() with errors that name what failed. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+
+#include "kvm/kvm.h"
+
+int kvm_error_code(int err)
+{
+    switch (err) {
+    case ENOMEM: return VISOR_ENOMEM;
+    case EACCES:
+    case EPERM: return VISOR_EACCESS;
+    case EAGAIN: return VISOR_EAGAIN;
+    case EBUSY: return VISOR_EBUSY;
+    case EEXIST: return VISOR_EEXIST;
+    case ENOENT: return VISOR_ENOENT;
+    case EINVAL: return VISOR_EREFUSED; /* the core has checked what can be checked */
+    case E2BIG:
+    case EMFILE:
+    case ENFILE:
+    case ENOSPC: return VISOR_ELIMIT;
+    case ENOSYS:
+    case ENOTTY:
+    case ENXIO:
+    case EOPNOTSUPP: return VISOR_EUNSUPPORTED;
+    default: return VISOR_ESYSTEM;
+    }
+}
+
+int kvm_error(const char *operation, int err, const char *detail, ...)
+{
+    char text[512];
+    va_list args;
+
+    va_start(args, detail);
+    vsnprintf(text, sizeof(text), detail, args);
+    va_end(args);
+    return visor__error_native(kvm_error_code(err), "kvm", operation, VISOR_NATIVE_ERRNO, err, "%s",
+                               text);
+}
+
+int kvm_ioctl_quiet(int fd, unsigned long request, uintptr_t argument)
+{
+    int result;
+
+    do
+        result = ioctl(fd, request, argument);
+    while (result < 0 && errno == EINTR);
+    return result < 0 ? -errno : result;
+}
+
+int kvm_ioctl(int fd, const char *name, unsigned long request, uintptr_t argument)
+{
+    int result = kvm_ioctl_quiet(fd, request, argument);
+
+    return result < 0 ? kvm_error(name, -result, "%s", "") : result;
+}
+
+int kvm_check(int fd, unsigned long number)
+{
+    int result = kvm_ioctl_quiet(fd, KVM_CHECK_EXTENSION, number);
+
+    return result < 0 ? 0 : result;
+}
+
+int kvm_enable(int fd, const char *name, uint32_t number, uint32_t flags, const uint64_t args[4])
+{
+    struct kvm_enable_cap cap = {
+        .cap = number,
+        .flags = flags,
+        .args = {args[0], args[1], args[2], args[3]},
+    };
+    int result = kvm_ioctl_quiet(fd, KVM_ENABLE_CAP, (uintptr_t)&cap);
+
+    return result < 0 ? kvm_error("KVM_ENABLE_CAP", -result, "%s", name) : result;
+}

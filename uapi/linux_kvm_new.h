@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Numbers of <linux/kvm.h> that came after Linux 6.1, whose header Debian 12 ships, with the
+ * version that brought each. The kernel that runs may be newer than the header that we build with.
+ */
+#ifndef VISOR_UAPI_LINUX_KVM_NEW_H
+#define VISOR_UAPI_LINUX_KVM_NEW_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+/* Linux 6.2 */
+#ifndef KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP
+#define KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP 225
+#endif
+
+/* Linux 6.8 */
+#ifndef KVM_CAP_USER_MEMORY2
+#define KVM_CAP_USER_MEMORY2 231
+
+struct kvm_userspace_memory_region2 {
+    __u32 slot;
+    __u32 flags;
+    __u64 guest_phys_addr;
+    __u64 memory_size; /* bytes */
+    __u64 userspace_addr;
+    __u64 guest_memfd_offset;
+    __u32 guest_memfd;
+    __u32 pad1;
+    __u64 pad2[14];
+};
+#define KVM_SET_USER_MEMORY_REGION2 _IOW(KVMIO, 0x49, struct kvm_userspace_memory_region2)
+#endif
+
+#ifndef KVM_CAP_MEMORY_FAULT_INFO
+#define KVM_CAP_MEMORY_FAULT_INFO 232
+#endif
+#ifndef KVM_EXIT_MEMORY_FAULT
+#define KVM_EXIT_MEMORY_FAULT 39
+#endif
+#ifndef KVM_MEMORY_EXIT_FLAG_PRIVATE
+#define KVM_MEMORY_EXIT_FLAG_PRIVATE (1ULL << 3)
+#endif
+
+/* Out of tree (ChromeOS): see kvm_memory.c. */
+#define KVM_CAP_NONCOHERENT_DMA_5_15 236
+#define KVM_CAP_NONCOHERENT_DMA_6_12 239
+#define KVM_MEM_NON_COHERENT_DMA     (1U << 3)
+
+#endif
