@@ -17,6 +17,7 @@ int visor__os_memfile(visor_file *out, uint64_t length)
 
     if (fd < 0)
         return visor__os_failed("memfd_create", "");
+    errno = EFBIG;
     if (length > INT64_MAX || ftruncate(fd, (off_t)length) < 0) {
         int ret = visor__error_native(errno == EFBIG || errno == ENOMEM ? VISOR_ENOMEM
                                                                         : VISOR_ESYSTEM,
