@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Runs both sides in turns and prints ratios: times of one noisy machine mean nothing, what two
+ * neighbours in time took relative to each other does.
+ */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "bench.h"
+
+#define MAX_SAMPLES 101
+
+/* 1: out %al, $0x10; jmp 1b */
+static const uint8_t pio_code[] = {0xe6, BENCH_PORT, 0xeb, 0xfc};
+/* 1: addr32 mov %al, (%ebx); jmp 1b */
+static const uint8_t mmio_code[] = {0x67, 0x88, 0x03, 0xeb, 0xfb};
+/*
+ * 2: mov %ebx, %ecx; mov $1024, %dx
+ * 1: addr32 mov %al, (%ecx); add $0x100000, %ecx; dec %dx; jnz 1b
+ *    out %al, $0x10; jmp 2b
+ */
+static const uint8_t dirty_code[] = {
+    0x66, 0x89, 0xd9, 0xba, 0x00, 0x04,                         /* mov; mov */
+    0x67, 0x88, 0x01,                                           /* store */
+    0x66, 0x81, 0xc1, BENCH_STRIDE & 0xff, BENCH_STRIDE >> 8 & 0xff, BENCH_STRIDE >> 16, 0x00,
+    0x4a, 0x75, 0xf3,                                           /* dec; jnz */
+    0xe6, BENCH_PORT, 0xeb, 0xe9,                               /* out; jmp */
+};
+
+const struct bench_guest *bench_guest(enum bench_row row)
+{
+    static const struct bench_guest pio = {pio_code, sizeof(pio_code), 0};
+    static const struct bench_guest mmio = {mmio_code, sizeof(mmio_code), BENCH_MMIO_GPA};
+    static const struct bench_guest dirty = {dirty_code, sizeof(dirty_code), BENCH_DIRTY_GPA};
+
+    return row == BENCH_MMIO ? &mmio : row == BENCH_DIRTY ? &dirty : &pio;
+}
+
+double bench_now(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+struct result {
+    double ratio[MAX_SAMPLES]; /* visor / raw */
+    double raw_ns, visor_ns;   /* best of one repetition */
+};
+
+static int measure(struct result *out, enum bench_row row, unsigned count, unsigned samples)
+{
+    out->raw_ns = out->visor_ns = 1e18;
+    for (unsigned i = 0; i < samples; i++) {
+        /* Alternating which comes first cancels drift. */
+        const struct bench_side *order[2] = {&bench_raw, &bench_visor};
+        double took[2];
+
+        for (unsigned j = 0; j < 2; j++) {
+            unsigned which = i % 2 == 0 ? j : 1 - j;
+
+            took[which] = order[which]->run(row, count) / count;
+            if (took[which] < 0)
+                return -1;
+        }
+        out->ratio[i] = took[1] / took[0];
+        out->raw_ns = took[0] < out->raw_ns ? took[0] : out->raw_ns;
+        out->visor_ns = took[1] < out->visor_ns ? took[1] : out->visor_ns;
+    }
+    qsort(out->ratio, samples, sizeof(out->ratio[0]), by_value);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name, *text;
+        unsigned count;
+    } rows[] = {
+#define ROW(id, name, count, text) {name, text, count},
+        BENCH_ROWS(ROW)
+#undef ROW
+    };
+    unsigned samples = 11;
+    FILE *json = NULL;
+    int option;
+
+    while ((option = getopt(argc, argv, "n:j:")) != -1) {
+        if (option == 'n')
+            samples = (unsigned)strtoul(optarg, NULL, 10);
+        else if (option == 'j' && (json = fopen(optarg, "w")) == NULL)
+            return perror(optarg), 1;
+        else if (option == '?')
+            return 2;
+    }
+    if (samples < 1 || samples > MAX_SAMPLES) {
+        fprintf(stderr, "usage: visor-bench [-n SAMPLES (1 to %d)] [-j JSON]\n", MAX_SAMPLES);
+        return 2;
+    }
+    printf("%-16s %8s %8s %8s   visor / raw ioctls, %u interleaved pairs\n", "row", "min",
+           "median", "max", samples);
+    if (json != NULL)
+        fprintf(json, "{\"samples\": %u, \"rows\": [", samples);
+    for (unsigned row = 0; row < BENCH_ROW_COUNT; row++) {
+        struct result result;
+
+        if (measure(&result, row, rows[row].count, samples) < 0)
+            return 1;
+        printf("%-16s %8.3f %8.3f %8.3f   %s\n", rows[row].name, result.ratio[0],
+               result.ratio[samples / 2], result.ratio[samples - 1], rows[row].text);
+        fflush(stdout);
+        if (json != NULL)
+            fprintf(json,
+                    "%s\n  {\"row\": \"%s\", \"ratio\": {\"min\": %.4f, \"median\": %.4f, "
+                    "\"max\": %.4f}, \"best_ns\": {\"raw\": %.0f, \"visor\": %.0f}}",
+                    row > 0 ? "," : "", rows[row].name, result.ratio[0], result.ratio[samples / 2],
+                    result.ratio[samples - 1], result.raw_ns, result.visor_ns);
+    }
+    if (json != NULL) {
+        fprintf(json, "\n]}\n");
+        fclose(json);
+    }
+    return 0;
+}
