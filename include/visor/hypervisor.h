@@ -8,52 +8,60 @@
 VISOR_BEGIN_DECLS
 
 /*
- * Capabilities: X(name, level, text). Every answer is an integer: 0 means absent, 1 means present
- * unless the text names a count, a size or a mask. Ask at VM level where there is a VM: the answer
- * may depend on how it was configured. HV: meaningful for a hypervisor too; VM: for a VM only.
+ * Capabilities: X(NAME, name, level, text). Every answer is an integer: 0 means absent, 1 means
+ * present unless the text names a count, a size or a mask. Ask at VM level where there is a VM: the
+ * answer may depend on how it was configured. HV: meaningful for a hypervisor too; VM: for a VM only.
  */
 #define VISOR_CAPS(X)                                                                              \
-    X(KICK, HV, "a run can be cancelled without a race")                                           \
-    X(USER_MEMORY, HV, "host memory can be mapped into the guest")                                 \
-    X(MAX_VCPUS, HV, "largest number of vCPUs of a VM")                                            \
-    X(MAX_SLOTS, HV, "number of memory slots of a VM")                                             \
-    X(GPA_BITS, HV, "width of guest-physical addresses in bits")                                   \
-    X(PROTECTED, HV, "the host can be denied access to guest memory")                              \
-    X(BOOT_CONTEXT, HV, "the hypervisor sets the initial registers itself")                        \
-    X(SWIOTLB_REGION, HV, "the bounce buffer must be a memory region of its own")                  \
-    X(CPUID_AT_CREATE, HV, "CPUID is fixed when the VM is created")                                \
-    X(TSC_LEAF_NEEDED, HV, "the guest needs an exact TSC frequency in CPUID leaf 0x15")            \
-    X(X86_XCRS, HV, "extended control registers can be read and written")                          \
-    X(X86_XSAVE_SIZE, VM, "bytes of the XSAVE image")                                              \
-    X(X86_NESTED_STATE_SIZE, VM, "most bytes of the nested virtualization state")                  \
-    X(X86_BUS_LOCK, HV, "guest bus locks can exit")                                                \
-    X(X86_MSR_EXITS, HV, "MSR accesses can exit, with a filter")                                   \
-    X(X86_TSC_DEADLINE, HV, "the in-kernel local APIC has the TSC deadline timer")                 \
-    X(X86_TSC_OFFSET, HV, "writing IA32_TSC gives the guest its own counter offset")               \
-    X(IRQCHIP, HV, "an interrupt controller inside the hypervisor")                                \
-    X(IRQCHIP_SPLIT, HV, "local APICs inside the hypervisor, PIC and I/O APIC outside")            \
-    X(IRQFD, HV, "interrupts can be raised by events")                                             \
-    X(IRQFD_RESAMPLE, HV, "level interrupts by events, with an event at end of interrupt")         \
-    X(MSI, HV, "message-signalled interrupts can be sent directly")                                \
-    X(IO_EVENTS, HV, "guest writes can signal events instead of exiting")                          \
-    X(IO_COALESCE, HV, "guest writes can be collected and delivered later")                        \
-    X(READ_ONLY, VM, "read-only memory slots")                                                     \
-    X(DIRTY_LOG, VM, "pages that the guest wrote can be listed")                                   \
-    X(DIRTY_RING, HV, "most entries of a vCPU's dirty ring")                                       \
-    X(MEMORY_FAULT, VM, "failing guest memory accesses give an exit of their own")                 \
-    X(NONCOHERENT_DMA, VM, "the guest's own memory types can be honoured")                         \
-    X(PV_CLOCK, VM, "the paravirtual clock can be read and set")                                   \
-    X(SYNC_REGS, HV, "registers are at hand after an exit without a system call")                  \
-    X(HYPERCALLS, VM, "guest hypercalls can exit: mask or count of the ones that can")             \
-    X(DEBUG, VM, "guest debugging: single step")                                                   \
-    X(HW_BREAKPOINTS, VM, "number of hardware breakpoints of a vCPU")                              \
-    X(NMI, VM, "non-maskable interrupts can be injected")                                          \
-    X(MP_STATE, VM, "the multiprocessor state of a vCPU can be read and set")                      \
-    X(SNAPSHOT, VM, "a VM can be saved and restored")                                              \
-    X(VFIO, VM, "the VFIO device of the hypervisor can be created")
+    X(KICK, "kick", HV, "a run can be cancelled without a race")                                   \
+    X(USER_MEMORY, "user_memory", HV, "host memory can be mapped into the guest")                  \
+    X(MAX_VCPUS, "max_vcpus", HV, "largest number of vCPUs of a VM")                               \
+    X(MAX_SLOTS, "max_slots", HV, "number of memory slots of a VM")                                \
+    X(GPA_BITS, "gpa_bits", HV, "width of guest-physical addresses in bits")                       \
+    X(PROTECTED, "protected", HV, "the host can be denied access to guest memory")                 \
+    X(BOOT_CONTEXT, "boot_context", HV, "the hypervisor sets the initial registers itself")        \
+    X(SWIOTLB_REGION, "swiotlb_region", HV,                                                        \
+      "the bounce buffer must be a memory region of its own")                                      \
+    X(CPUID_AT_CREATE, "cpuid_at_create", HV, "CPUID is fixed when the VM is created")             \
+    X(TSC_LEAF_NEEDED, "tsc_leaf_needed", HV,                                                      \
+      "the guest needs an exact TSC frequency in CPUID leaf 0x15")                                 \
+    X(X86_XCRS, "x86_xcrs", HV, "extended control registers can be read and written")              \
+    X(X86_XSAVE_SIZE, "x86_xsave_size", VM, "bytes of the XSAVE image")                            \
+    X(X86_NESTED_STATE_SIZE, "x86_nested_state_size", VM,                                          \
+      "most bytes of the nested virtualization state")                                             \
+    X(X86_BUS_LOCK, "x86_bus_lock", HV, "guest bus locks can exit")                                \
+    X(X86_MSR_EXITS, "x86_msr_exits", HV, "MSR accesses can exit, with a filter")                  \
+    X(X86_TSC_DEADLINE, "x86_tsc_deadline", HV,                                                    \
+      "the in-kernel local APIC has the TSC deadline timer")                                       \
+    X(X86_TSC_OFFSET, "x86_tsc_offset", HV,                                                        \
+      "writing IA32_TSC gives the guest its own counter offset")                                   \
+    X(IRQCHIP, "irqchip", HV, "an interrupt controller inside the hypervisor")                     \
+    X(IRQCHIP_SPLIT, "irqchip_split", HV,                                                          \
+      "local APICs inside the hypervisor, PIC and I/O APIC outside")                               \
+    X(IRQFD, "irqfd", HV, "interrupts can be raised by events")                                    \
+    X(IRQFD_RESAMPLE, "irqfd_resample", HV,                                                        \
+      "level interrupts by events, with an event at end of interrupt")                             \
+    X(MSI, "msi", HV, "message-signalled interrupts can be sent directly")                         \
+    X(IO_EVENTS, "io_events", HV, "guest writes can signal events instead of exiting")             \
+    X(IO_COALESCE, "io_coalesce", HV, "guest writes can be collected and delivered later")         \
+    X(READ_ONLY, "read_only", VM, "read-only memory slots")                                        \
+    X(DIRTY_LOG, "dirty_log", VM, "pages that the guest wrote can be listed")                      \
+    X(DIRTY_RING, "dirty_ring", HV, "most entries of a vCPU's dirty ring")                         \
+    X(MEMORY_FAULT, "memory_fault", VM, "failing guest memory accesses give an exit of their own") \
+    X(NONCOHERENT_DMA, "noncoherent_dma", VM, "the guest's own memory types can be honoured")      \
+    X(PV_CLOCK, "pv_clock", VM, "the paravirtual clock can be read and set")                       \
+    X(SYNC_REGS, "sync_regs", HV, "registers are at hand after an exit without a system call")     \
+    X(HYPERCALLS, "hypercalls", VM,                                                                \
+      "guest hypercalls can exit: mask or count of the ones that can")                             \
+    X(DEBUG, "debug", VM, "guest debugging: single step")                                          \
+    X(HW_BREAKPOINTS, "hw_breakpoints", VM, "number of hardware breakpoints of a vCPU")            \
+    X(NMI, "nmi", VM, "non-maskable interrupts can be injected")                                   \
+    X(MP_STATE, "mp_state", VM, "the multiprocessor state of a vCPU can be read and set")          \
+    X(SNAPSHOT, "snapshot", VM, "a VM can be saved and restored")                                  \
+    X(VFIO, "vfio", VM, "the VFIO device of the hypervisor can be created")
 
 typedef enum visor_cap {
-#define VISOR_CAP_ENUM_(name, level, text) VISOR_CAP_##name,
+#define VISOR_CAP_ENUM_(id, name, level, text) VISOR_CAP_##id,
     VISOR_CAPS(VISOR_CAP_ENUM_)
 #undef VISOR_CAP_ENUM_
     VISOR_CAP_COUNT

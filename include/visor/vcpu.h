@@ -9,38 +9,39 @@
 VISOR_BEGIN_DECLS
 
 /*
- * Why visor_vcpu_run() returned: X(NAME, text). The payload of each is the member of visor_exit
- * that its comment names.
+ * Why visor_vcpu_run() returned: X(NAME, name, text). The payload of each is the member of
+ * visor_exit that its comment names.
  */
 #define VISOR_EXITS(X)                                                                             \
-    X(NONE, "nothing happened")                                                                    \
-    X(KICKED, "visor_vcpu_kick() was called")                                                      \
-    X(INTR, "a signal of the host arrived; run again")                                             \
-    X(IO, "port access") /* io */                                                                  \
-    X(MMIO, "access to memory that is not there, or a write to read-only memory") /* io */         \
-    X(HLT, "the guest halted and waits for an interrupt")                                          \
-    X(IRQ_WINDOW, "an interrupt can be injected now")                                              \
-    X(SHUTDOWN, "triple fault or the like; the vCPU is dead until it is reset")                    \
-    X(SYSTEM_EVENT, "the guest asked for poweroff, reset, or reported a crash") /* system */       \
-    X(HYPERCALL, "hypercall") /* hypercall */                                                      \
-    X(MSR, "access to a model-specific register") /* msr */                                        \
-    X(CPUID, "CPUID instruction") /* cpuid */                                                      \
-    X(DEBUG, "breakpoint, watchpoint or single step") /* debug */                                  \
-    X(EXCEPTION, "an exception that the hypervisor does not handle") /* exception */               \
-    X(IOAPIC_EOI, "end of interrupt for a vector of the outer I/O APIC") /* eoi */                 \
-    X(SET_TPR, "the guest lowered its task priority")                                              \
-    X(TPR_ACCESS, "the guest accessed its task priority register") /* tpr */                       \
-    X(BUS_LOCK, "the guest locked the bus")                                                        \
-    X(MEMORY_FAULT, "guest memory could not be accessed") /* memory_fault */                       \
-    X(FAIL_ENTRY, "the processor refused to enter the guest") /* fail_entry */                     \
-    X(INTERNAL_ERROR, "the hypervisor could not go on") /* internal */                             \
-    X(NOTIFY, "the guest blocked interrupts for too long") /* notify */                            \
-    X(SBI, "RISC-V supervisor call") /* hypercall */                                               \
-    X(CSR, "RISC-V control register access") /* csr */                                             \
-    X(UNKNOWN, "an exit that this library does not know") /* unknown */
+    X(NONE, "none", "nothing happened")                                                            \
+    X(KICKED, "kicked", "visor_vcpu_kick() was called")                                            \
+    X(INTR, "intr", "a signal of the host arrived; run again")                                     \
+    X(IO, "io", "port access") /* io */                                                            \
+    X(MMIO, "mmio", "access to memory that is not there, or a write to read-only memory") /* io */ \
+    X(HLT, "hlt", "the guest halted and waits for an interrupt")                                   \
+    X(IRQ_WINDOW, "irq_window", "an interrupt can be injected now")                                \
+    X(SHUTDOWN, "shutdown", "triple fault or the like; the vCPU is dead until it is reset")        \
+    X(SYSTEM_EVENT, "system_event",                                                                \
+      "the guest asked for poweroff, reset, or reported a crash") /* system */                     \
+    X(HYPERCALL, "hypercall", "hypercall") /* hypercall */                                         \
+    X(MSR, "msr", "access to a model-specific register") /* msr */                                 \
+    X(CPUID, "cpuid", "CPUID instruction") /* cpuid */                                             \
+    X(DEBUG, "debug", "breakpoint, watchpoint or single step") /* debug */                         \
+    X(EXCEPTION, "exception", "an exception that the hypervisor does not handle") /* exception */  \
+    X(IOAPIC_EOI, "ioapic_eoi", "end of interrupt for a vector of the outer I/O APIC") /* eoi */   \
+    X(SET_TPR, "set_tpr", "the guest lowered its task priority")                                   \
+    X(TPR_ACCESS, "tpr_access", "the guest accessed its task priority register") /* tpr */         \
+    X(BUS_LOCK, "bus_lock", "the guest locked the bus")                                            \
+    X(MEMORY_FAULT, "memory_fault", "guest memory could not be accessed") /* memory_fault */       \
+    X(FAIL_ENTRY, "fail_entry", "the processor refused to enter the guest") /* fail_entry */       \
+    X(INTERNAL_ERROR, "internal_error", "the hypervisor could not go on") /* internal */           \
+    X(NOTIFY, "notify", "the guest blocked interrupts for too long") /* notify */                  \
+    X(SBI, "sbi", "RISC-V supervisor call") /* hypercall */                                        \
+    X(CSR, "csr", "RISC-V control register access") /* csr */                                      \
+    X(UNKNOWN, "unknown", "an exit that this library does not know") /* unknown */
 
 typedef enum visor_exit_reason {
-#define VISOR_EXIT_ENUM_(name, text) VISOR_EXIT_##name,
+#define VISOR_EXIT_ENUM_(id, name, text) VISOR_EXIT_##id,
     VISOR_EXITS(VISOR_EXIT_ENUM_)
 #undef VISOR_EXIT_ENUM_
     VISOR_EXIT_COUNT
