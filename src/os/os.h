@@ -15,8 +15,11 @@ int visor__mutex_init(struct visor__mutex *mutex);
 void visor__mutex_destroy(struct visor__mutex *mutex);
 void visor__mutex_lock(struct visor__mutex *mutex);
 void visor__mutex_unlock(struct visor__mutex *mutex);
-/* Gives the processor to another thread. */
-void visor__os_yield(void);
+/*
+ * One step of waiting for another thread; attempt counts from 0. The first few only give the
+ * processor away, later ones sleep a moment, so that a thread of lower priority gets on.
+ */
+void visor__os_pause(unsigned attempt);
 
 /* ---- time ---- */
 uint64_t visor__os_now_ns(void); /* monotonic */

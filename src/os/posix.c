@@ -42,9 +42,15 @@ void visor__mutex_unlock(struct visor__mutex *mutex)
     pthread_mutex_unlock(&mutex->native);
 }
 
-void visor__os_yield(void)
+void visor__os_pause(unsigned attempt)
 {
-    sched_yield();
+    struct timespec moment = {.tv_nsec = 50000};
+
+    /* Yielding alone never lets a SCHED_OTHER thread run before a SCHED_FIFO one (sched(7)). */
+    if (attempt < 16)
+        sched_yield();
+    else
+        nanosleep(&moment, NULL);
 }
 
 uint64_t visor__os_now_ns(void)
