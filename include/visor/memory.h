@@ -124,6 +124,7 @@ VISOR_API int visor_mapping_create_arena(visor_mapping **out, uint64_t length);
  * rounded up to pages when a slot is made of it, so the rest of the last page must be mapped too.
  */
 VISOR_API int visor_mapping_create_borrowed(visor_mapping **out, void *host, uint64_t length);
+/* Does nothing to a mapping that a slot holds: it goes with the slot's VM. */
 VISOR_API void visor_mapping_free(visor_mapping *mapping);
 VISOR_API void *visor_mapping_host(const visor_mapping *mapping);
 /* The length it was created with, not rounded. */

@@ -82,7 +82,7 @@ int visor_mapping_create_borrowed(visor_mapping **out, void *host, uint64_t leng
 
 void visor_mapping_free(visor_mapping *mapping)
 {
-    if (mapping == NULL)
+    if (mapping == NULL || atomic_load(&mapping->held))
         return;
     if (mapping->kind != VISOR__MAPPING_BORROWED)
         visor__os_unmap(mapping->host, visor__page_round(mapping->length));

@@ -28,6 +28,7 @@ struct visor_mapping {
     enum visor__mapping_kind kind;
     void *host;
     uint64_t length; /* as asked for; the host mapping is rounded up to pages */
+    atomic_bool held; /* a slot holds it: the VM is its owner */
 };
 
 /* The region that [gpa, gpa+length) lies in whole, NULL if there is none. */
