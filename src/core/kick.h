@@ -5,16 +5,19 @@
  * `pending` is the truth; what the backend's kick does (a byte in the run area and a signal, a
  * cancel call, …) only makes a run look at it soon.
  *
- *   kick:  pending = 1;  inside++;  if (open) ops->kick();  inside--
- *   run:   visor__run_begin(): state = running; returns true if pending was set (consumed)
+ *   kick:  inside++;  pending = true;  if (running) ops->kick();  inside--
+ *   run:   visor__run_begin(): running = true; reset; takes pending
  *          … enter the guest …
- *          visor__run_end():   state = idle; waits until no kick is inside, so that no signal can
- *          still be on its way to this thread; returns true if pending was set and `consume`
- *   free:  visor__kick_close(): open = 0; waits until no kick is inside
+ *          visor__run_end():   running = false; waits until no kick is inside; takes pending
  *
- * All accesses are sequentially consistent. A backend that has to reset its own "leave now" mark
- * does so between state = running and the look at pending (the reset hook of run_begin): a kick
- * that the look misses sets the mark after the reset.
+ * All accesses are sequentially consistent, so of a kick and a run that begins at the same time at
+ * least one sees the other: no kick is lost. Since a run does not return while a kick is inside,
+ * ops->kick() is called between begin and end only: no signal of it can arrive after the run, and
+ * none can touch a vCPU that has been freed, whose `running` stays false.
+ *
+ * A backend that has to reset its own "leave now" mark does so between running = true and the look
+ * at pending (the reset hook of run_begin): a kick that the look misses sets the mark after the
+ * reset.
  */
 #ifndef VISOR_CORE_KICK_H
 #define VISOR_CORE_KICK_H
@@ -25,7 +28,6 @@
 struct visor__kick {
     atomic_bool pending;
     atomic_bool running;
-    atomic_bool open;
     atomic_uint inside;
 };
 
@@ -33,19 +35,16 @@ struct visor_vcpu;
 
 /*
  * Before entering the guest. reset (may be NULL) clears the backend's own "leave now" mark.
- * Returns true if a kick was pending: it is consumed, state is idle again, and the backend returns
+ * Returns true if a kick was pending: it is consumed, the run is over, and the backend returns
  * VISOR_EXIT_KICKED without entering and without calling visor__run_end().
  */
 bool visor__run_begin(struct visor_vcpu *vcpu, void (*reset)(struct visor_vcpu *vcpu));
 /*
  * After leaving the guest. interrupted: the hypervisor said that it was asked to leave. Returns
  * true if it was a kick that asked (consumed): the backend returns VISOR_EXIT_KICKED. A kick that
- * coincides with another exit stays pending for the next run.
+ * coincides with another exit stays pending for the next run. When this returns, a signal that
+ * ops->kick() has sent is pending on this thread already: it can be drained.
  */
 bool visor__run_end(struct visor_vcpu *vcpu, bool interrupted);
-/* Whether the vCPU is between the two. For ops->kick(). */
-bool visor__kick_running(const struct visor_vcpu *vcpu);
-/* From now on kicks do nothing. Returns once none is inside. */
-void visor__kick_close(struct visor_vcpu *vcpu);
 
 #endif
