@@ -49,8 +49,9 @@ enum visor_io_result {
 
 /*
  * A handler of an address range. Called inside visor_vcpu_run(), on the thread of the vCPU, with no
- * lock of the library held; several vCPUs may be in it at a time. A coalesced write is delivered
- * later and with vcpu == NULL, perhaps on another thread; declining it drops it.
+ * lock of the library held; several vCPUs may be in it at a time. It is asked about accesses that lie
+ * wholly inside its range. A coalesced write is delivered later and with vcpu == NULL, perhaps on
+ * another thread, one at a time; declining it drops it.
  */
 typedef int (*visor_io_handler)(void *context, visor_vcpu *vcpu, visor_io *io);
 
@@ -67,8 +68,9 @@ typedef struct visor_io_range {
 #define VISOR_IO_RANGE_INIT {.size = sizeof(visor_io_range)}
 
 /*
- * Registers a handler; returns nothing but success. Ranges may overlap: the one registered last is
- * asked first. `context` must stay valid until the range is unmapped or the VM is freed.
+ * Registers a handler. Ranges may overlap: the one registered last is asked first. A coalesced range
+ * overlaps no other (EEXIST). EINVAL: no handler, no length. EOVERFLOW: the range passes 2^64, or
+ * the 65536 ports. `context` must stay valid until the range is unmapped or the VM is freed.
  */
 VISOR_API int visor_vm_map_io(visor_vm *vm, const visor_io_range *range);
 /*
@@ -77,7 +79,7 @@ VISOR_API int visor_vm_map_io(visor_vm *vm, const visor_io_range *range);
  */
 VISOR_API int visor_vm_unmap_io(visor_vm *vm, visor_space space, uint64_t address,
                                 uint64_t length);
-/* Delivers coalesced writes now. Returns how many. */
+/* Delivers coalesced writes now. Returns how many. Must not be called from a handler (ESTATE). */
 VISOR_API int visor_vm_flush_io(visor_vm *vm);
 
 /* A guest write that signals an event instead of exiting. */
@@ -90,7 +92,11 @@ typedef struct visor_io_event {
     uint64_t value;
 } visor_io_event;
 
-/* EEXIST if one with the same address, length and match is there. The event is not closed. */
+/*
+ * EEXIST if one is there that the same write would signal: at the same address, with the same or any
+ * length, and the same or any value. A write that signals an event reaches no handler and is no
+ * exit. The event is not closed.
+ */
 VISOR_API int visor_vm_add_io_event(visor_vm *vm, const visor_io_event *io_event);
 /* Needs the same members as were added (ENOENT). */
 VISOR_API int visor_vm_remove_io_event(visor_vm *vm, const visor_io_event *io_event);

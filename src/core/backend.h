@@ -43,8 +43,9 @@ struct visor__hv_ops {
     int (*open)(visor_hypervisor *hv);
     /* REQUIRED. */
     void (*close)(visor_hypervisor *hv);
-    /* REQUIRED. A capability without a VM; 0 for what is not known here. Never fails. Not asked for
-     * what the presence of a table answers (see visor__cap_by_table() in cap.c). */
+    /* REQUIRED. A capability without a VM; 0 for what is not known here. Never fails. Asked only for
+     * what the tables leave open, see visor__cap_by_table() in cap.c: a missing table or member
+     * means 0, and the simple ones whose member is there are 1. */
     int64_t (*cap)(visor_hypervisor *hv, visor_cap cap);
     /* x86: what visor_x86_supported_cpuid() and visor_x86_msr_list() return, same convention. */
     int (*x86_cpuid)(visor_x86_cpuid_entry *out, size_t capacity, visor_hypervisor *hv);
@@ -67,7 +68,9 @@ struct visor__slot_map {
 struct visor__vm_ops {
     /*
      * REQUIRED. Creates the VM and its interrupt chip as vm->config says; a configuration that the
-     * host cannot do is EUNSUPPORTED with the alternatives in the hint. Slots come afterwards.
+     * host cannot do is EUNSUPPORTED with the alternatives in the hint. Slots come afterwards. A
+     * kernel chip of x86 starts with the routes of visor__irq_create(): gsi 0-15 to the PICs and the
+     * I/O APIC, 16-23 to the I/O APIC.
      */
     int (*create)(visor_vm *vm);
     /* REQUIRED. All vCPUs are destroyed before. */
@@ -95,8 +98,7 @@ struct visor__vcpu_ops {
     /* REQUIRED. VM lock. vcpu->id is set and new to this VM. */
     int (*create)(visor_vcpu *vcpu);
     /*
-     * REQUIRED. VM lock. The core guarantees that no kick is inside and that none will come
-     * (visor__kick_close() has returned).
+     * REQUIRED. VM lock. No kick is inside, and none will come.
      */
     void (*destroy)(visor_vcpu *vcpu);
     /*
@@ -112,8 +114,9 @@ struct visor__vcpu_ops {
      */
     int (*settle)(visor_vcpu *vcpu);
     /*
-     * REQUIRED. Makes a run that has begun return soon, and one that begins return at once. Called
-     * with the vCPU's kick flag already set. Any thread, signal handlers: async-signal-safe.
+     * REQUIRED. Makes the run under way return soon, with visor__run_end() told that it was
+     * interrupted. Called between visor__run_begin() and the return of visor__run_end() only. Any
+     * thread, signal handlers: async-signal-safe.
      */
     void (*kick)(visor_vcpu *vcpu);
     /*

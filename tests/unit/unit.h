@@ -43,14 +43,14 @@ static inline void unit_register(struct unit_test *test)
 }
 
 /* A test registers itself before main(), so that none can be forgotten in a list. */
-#define TEST(test_name)                                                                            \
-    static void test_name(void);                                                                   \
-    __attribute__((constructor)) static void unit_register_##test_name(void)                       \
-    {                                                                                              \
-        static struct unit_test test = {.name = #test_name, .run = test_name};                     \
-                                                                                                   \
-        unit_register(&test);                                                                      \
-    }                                                                                              \
+#define TEST(test_name)                                                        \
+    static void test_name(void);                                               \
+    __attribute__((constructor)) static void unit_register_##test_name(void)   \
+    {                                                                          \
+        static struct unit_test test = {.name = #test_name, .run = test_name}; \
+                                                                               \
+        unit_register(&test);                                                  \
+    }                                                                          \
     static void test_name(void)
 
 /* A failed check says where, and, for results of the library, what the library said last. */
@@ -90,29 +90,29 @@ static inline bool unit_check_str(const char *actual, const char *expected, cons
 
 #define CHECK(condition) unit_check((condition), __FILE__, __LINE__, #condition)
 /* Any two integers, compared as 64-bit values. */
-#define CHECK_INT(actual, expected)                                                                \
-    unit_check_int((int64_t)(actual), (int64_t)(expected), __FILE__, __LINE__,                     \
+#define CHECK_INT(actual, expected)                                            \
+    unit_check_int((int64_t)(actual), (int64_t)(expected), __FILE__, __LINE__, \
                    #actual " == " #expected)
 /* A call of the library that must succeed. */
 #define CHECK_OK(call) CHECK_INT((call), 0)
-#define CHECK_STR(actual, expected)                                                                \
+#define CHECK_STR(actual, expected) \
     unit_check_str((actual), (expected), __FILE__, __LINE__, #actual " is " #expected)
 /* Without this the rest of the test has no sense. */
-#define REQUIRE(condition)                                                                         \
-    do {                                                                                           \
-        if (!CHECK(condition))                                                                     \
-            return;                                                                                \
+#define REQUIRE(condition)     \
+    do {                       \
+        if (!CHECK(condition)) \
+            return;            \
     } while (0)
-#define REQUIRE_OK(call)                                                                           \
-    do {                                                                                           \
-        if (!CHECK_OK(call))                                                                       \
-            return;                                                                                \
+#define REQUIRE_OK(call)     \
+    do {                     \
+        if (!CHECK_OK(call)) \
+            return;          \
     } while (0)
 /* This host cannot run the test; why is a string literal. */
-#define SKIP(why)                                                                                  \
-    do {                                                                                           \
-        unit_skip_reason = (why);                                                                  \
-        return;                                                                                    \
+#define SKIP(why)                 \
+    do {                          \
+        unit_skip_reason = (why); \
+        return;                   \
     } while (0)
 
 static inline bool unit_wanted(const char *name, int argc, char **argv)
@@ -150,10 +150,10 @@ static inline int unit_main(int argc, char **argv)
     return failures;
 }
 
-#define UNIT_MAIN()                                                                                \
-    int main(int argc, char **argv)                                                                \
-    {                                                                                              \
-        return unit_main(argc, argv) != 0;                                                         \
+#define UNIT_MAIN()                        \
+    int main(int argc, char **argv)        \
+    {                                      \
+        return unit_main(argc, argv) != 0; \
     }
 
 #endif
