@@ -33,13 +33,24 @@ bool visor__run_end(visor_vcpu *vcpu, bool interrupted)
     return interrupted && atomic_exchange(&kick->pending, false);
 }
 
-void visor_vcpu_kick(visor_vcpu *vcpu)
+static void interrupt(visor_vcpu *vcpu, bool pending)
 {
     struct visor__kick *kick = &vcpu->kick;
 
     atomic_fetch_add(&kick->inside, 1);
-    atomic_store(&kick->pending, true);
+    if (pending)
+        atomic_store(&kick->pending, true);
     if (atomic_load(&kick->running))
         vcpu->vm->hv->backend->vcpu->kick(vcpu);
     atomic_fetch_sub(&kick->inside, 1);
+}
+
+void visor_vcpu_kick(visor_vcpu *vcpu)
+{
+    interrupt(vcpu, true);
+}
+
+void visor__kick_nudge(visor_vcpu *vcpu)
+{
+    interrupt(vcpu, false);
 }

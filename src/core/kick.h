@@ -46,5 +46,10 @@ bool visor__run_begin(struct visor_vcpu *vcpu, void (*reset)(struct visor_vcpu *
  * ops->kick() has sent is pending on this thread already: it can be drained.
  */
 bool visor__run_end(struct visor_vcpu *vcpu, bool interrupted);
+/*
+ * For backends that have to get a vCPU out of the guest for reasons of their own: calls ops->kick()
+ * if a run is under way, without making it a kick. visor__run_end() then returns false.
+ */
+void visor__kick_nudge(struct visor_vcpu *vcpu);
 
 #endif

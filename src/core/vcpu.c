@@ -150,25 +150,3 @@ int visor_vcpu_native_enable(visor_vcpu *vcpu, uint32_t number, const uint64_t a
                                   "its vCPUs have no numbered features");
     return ops->native_enable(vcpu, number, args);
 }
-
-int visor_vcpu_get_mp_state(visor_mp_state *out, visor_vcpu *vcpu)
-{
-    uint32_t state;
-    int ret = vcpu->vm->hv->backend->vcpu->get_state(&state, sizeof(state), vcpu,
-                                                     VISOR__STATE_X86_MP_STATE);
-
-    if (ret < 0)
-        return ret;
-    *out = (visor_mp_state)state;
-    return 0;
-}
-
-int visor_vcpu_set_mp_state(visor_vcpu *vcpu, visor_mp_state state)
-{
-    uint32_t value = state;
-
-    if (value > VISOR_MP_STOPPED)
-        return visor__error(VISOR_EINVAL, "", "visor_vcpu_set_mp_state", "state %u", value);
-    return vcpu->vm->hv->backend->vcpu->set_state(vcpu, VISOR__STATE_X86_MP_STATE, &value,
-                                                  sizeof(value));
-}
