@@ -9,11 +9,6 @@
 #include <linux/ioctl.h>
 #include <linux/types.h>
 
-/* Linux 6.2 */
-#ifndef KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP
-#define KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP 225
-#endif
-
 /* Linux 6.8 */
 #ifndef KVM_CAP_USER_MEMORY2
 #define KVM_CAP_USER_MEMORY2 231
@@ -41,6 +36,16 @@ struct kvm_userspace_memory_region2 {
 #ifndef KVM_MEMORY_EXIT_FLAG_PRIVATE
 #define KVM_MEMORY_EXIT_FLAG_PRIVATE (1ULL << 3)
 #endif
+
+/* Out of tree (Android's and ChromeOS's kernels): protected VMs on x86. */
+#define KVM_CAP_X86_PROTECTED_VM              0xffbadab2
+#define KVM_CAP_X86_PROTECTED_VM_FLAGS_SET_FW 0
+#define KVM_CAP_X86_PROTECTED_VM_FLAGS_INFO   1
+#define KVM_X86_PKVM_PROTECTED_VM             28
+struct kvm_protected_vm_info {
+    __u64 firmware_size; /* bytes */
+    __u64 reserved[7];
+};
 
 /* Out of tree (ChromeOS): see kvm_memory.c. */
 #define KVM_CAP_NONCOHERENT_DMA_5_15 236

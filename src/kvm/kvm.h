@@ -31,6 +31,12 @@ struct kvm_hv {
     int signal;      /* the signal that kicks a vCPU out of the guest */
 };
 
+/* A range whose writes are collected. */
+struct kvm_zone {
+    visor_space space;
+    uint64_t address, length;
+};
+
 struct kvm_vm {
     int fd;
     uint32_t max_slots;
@@ -39,6 +45,8 @@ struct kvm_vm {
     uint64_t hypercall_mask;                   /* hypercalls that exit so far */
     uint32_t ring_entries;                     /* of each vCPU's dirty ring; 0: bitmap */
     struct kvm_coalesced_mmio_ring *coalesced; /* NULL until there is a vCPU to map it through */
+    struct kvm_zone *zones;                    /* as added, equal ones too */
+    size_t zone_count;
 };
 
 struct kvm_vcpu {
@@ -91,6 +99,22 @@ int kvm_check(int fd, unsigned long number);
 int kvm_enable(int fd, const char *name, uint32_t number, uint32_t flags, const uint64_t args[4]);
 #define KVM_ENABLE(fd, cap, arg0) kvm_enable((fd), #cap, (cap), 0, (const uint64_t[4]){(arg0)})
 
+/* ---- capabilities; vm is NULL when the host is asked, fd the VM's or the system's ---- */
+
+int64_t kvm_cap(visor_hypervisor *hv, visor_vm *vm, visor_cap cap);
+int64_t kvm_max_slots(int fd);
+int64_t kvm_dirty_ring_max(int fd);  /* entries */
+bool kvm_may_be_noncoherent(int fd); /* see kvm_memory.c */
+
+/* ---- parts of the VM operations ---- */
+
+int kvm_dirty_init(visor_vm *vm); /* before vCPUs: the dirty ring, if the VM is to have one */
+void kvm_coalesce_close(visor_vm *vm);
+int kvm_map(visor_vm *vm, const struct visor__slot_map *map);
+int kvm_unmap(visor_vm *vm, const struct visor__slot_map *map);
+/* Takes everything out of all dirty rings, and lets the kernel use the entries again. VM lock. */
+int kvm_dirty_drain(visor_vm *vm);
+
 /* ---- what the vCPU side needs of the VM side, under the VM lock ---- */
 
 /* After the vCPU's descriptor is open and before it runs: maps its dirty ring / the ring of
@@ -117,6 +141,11 @@ void kvm_vcpu_nudge(visor_vcpu *vcpu);
 
 /* ---- operation tables; an architecture's file gathers them in the backend structure ---- */
 
+/* kvm_hv_ops is the architecture's: these, and what only it offers. */
+int kvm_open(visor_hypervisor *hv);
+void kvm_close(visor_hypervisor *hv);
+int64_t kvm_hv_cap(visor_hypervisor *hv, visor_cap cap);
+#define KVM_HV_OPS_COMMON .open = kvm_open, .close = kvm_close, .cap = kvm_hv_cap
 extern const struct visor__hv_ops kvm_hv_ops;
 extern const struct visor__vm_ops kvm_vm_ops;
 extern const struct visor__irq_ops kvm_irq_ops;
@@ -136,20 +165,18 @@ extern const struct visor__option kvm_options[];
 
 /* ---- the architecture: VM side ---- */
 
-/* Whether the kernel on this machine runs guests of this architecture. */
-bool kvm_arch_supports(visor_arch arch);
-/* Width of guest-physical addresses, of the host or of a VM. */
+/* Width of guest-physical addresses in bits. */
 int64_t kvm_arch_gpa_bits(visor_hypervisor *hv);
-/* Capabilities that only this architecture has; vm is NULL when the host is asked. */
+/* Capabilities whose answer depends on the architecture; vm is NULL when the host is asked. */
 int64_t kvm_arch_cap(visor_hypervisor *hv, visor_vm *vm, visor_cap cap);
 /* The argument of KVM_CREATE_VM for this configuration. */
 int kvm_arch_vm_type(unsigned long *out, visor_vm *vm);
 /* After KVM_CREATE_VM, before slots and vCPUs: features and the interrupt chip. */
 int kvm_arch_vm_init(visor_vm *vm);
-/* Releases what init made. */
-void kvm_arch_vm_destroy(visor_vm *vm);
-/* The kernel's number of a chip, and how many pins it has; EINVAL for another architecture's. */
-int kvm_arch_route_chip(uint32_t *chip, uint32_t *pins, const visor_vm *vm, visor_chip which);
+/* The kernel's number of a chip, and how many pins it has; -1 if this VM has none such. */
+int kvm_arch_route_chip(uint32_t *pins, const visor_vm *vm, visor_chip chip);
+/* Whether messages carry the id of their sender (Arm's ITS). */
+bool kvm_arch_has_device_id(const visor_vm *vm);
 /* The number that KVM_IRQ_LINE wants for a gsi. */
 uint32_t kvm_arch_irq_line(uint32_t gsi);
 /* Switches exits for hypercalls first ... first + count - 1 on. */

@@ -25,15 +25,18 @@ struct kvm_x86_vm {
  */
 int kvm_x86_vm_features(visor_vm *vm);
 
-/* ---- kvm_x86_vm.c and kvm_x86_chip.c ---- */
+/* ---- kvm_x86_vm.c ---- */
 
-int kvm_x86_chip_create(visor_vm *vm);
-int kvm_x86_get_chip(void *buf, size_t capacity, visor_vm *vm, enum visor__vm_state piece);
-int kvm_x86_set_chip(visor_vm *vm, enum visor__vm_state piece, const void *buf, size_t length);
 int kvm_x86_set_identity_map(visor_vm *vm, uint64_t gpa);
 int kvm_x86_set_tss_area(visor_vm *vm, uint64_t gpa);
 int kvm_x86_set_platform_info(visor_vm *vm, bool on);
 int kvm_x86_load_firmware(uint64_t *out, visor_vm *vm, uint64_t gpa, uint64_t max_size);
+
+/* ---- kvm_x86_chip.c ---- */
+
+int kvm_x86_chip_create(visor_vm *vm);
+int kvm_x86_get_chip(void *buf, size_t capacity, visor_vm *vm, enum visor__vm_state piece);
+int kvm_x86_set_chip(visor_vm *vm, enum visor__vm_state piece, const void *buf, size_t length);
 extern const struct visor__clock_ops kvm_x86_clock_ops;
 
 #endif

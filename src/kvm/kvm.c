@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Opening KVM, and what the host can do. */
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "kvm/kvm.h"
+
+static const char op_open[] = "open";
+
+const struct visor__option kvm_options[] = {
+    {"device", "path of the device node, /dev/kvm unless given"},
+    {"signal", "number of the signal that kicks vCPUs, SIGRTMIN+1 unless given"},
+    {NULL, NULL},
+};
+
+/* No permission: whose membership would help? */
+static int no_permission(const char *path, int err)
+{
+    char buffer[1024];
+    struct group entry, *group = NULL;
+    struct stat st;
+
+    kvm_error(op_open, err, "%s", path);
+    if (stat(path, &st) < 0)
+        return visor__error_hint("the folder of %s cannot be searched", path);
+    if (geteuid() == 0)
+        return visor__error_hint("the container or sandbox keeps the device away: start it with "
+                                 "access to %s (docker: --device=%s)",
+                                 path, path);
+    if ((st.st_mode & (S_IRGRP | S_IWGRP)) != (S_IRGRP | S_IWGRP) || st.st_gid == 0)
+        return visor__error_hint("only its owner may use %s; as root: chgrp kvm %s && "
+                                 "chmod 660 %s",
+                                 path, path, path);
+    if (getgrgid_r(st.st_gid, &entry, buffer, sizeof(buffer), &group) != 0 || group == NULL)
+        return visor__error_hint("%s belongs to group number %u, which has no name here; run with "
+                                 "that group (docker: --group-add %u)",
+                                 path, (unsigned)st.st_gid, (unsigned)st.st_gid);
+    return visor__error_hint("%s belongs to group %s: sudo usermod -aG %s \"$USER\", then log in "
+                             "again",
+                             path, group->gr_name, group->gr_name);
+}
+
+static int open_device(int *out, const char *path)
+{
+    int fd, err;
+
+    do
+        fd = open(path, O_RDWR | O_CLOEXEC);
+    while (fd < 0 && errno == EINTR);
+    if (fd >= 0) {
+        *out = fd;
+        return 0;
+    }
+    err = errno;
+    switch (err) {
+    case ENOENT:
+    case ENOTDIR:
+        visor__error_native(VISOR_EABSENT, "kvm", op_open, VISOR_NATIVE_ERRNO, err, "%s", path);
+        return visor__error_hint("load the kernel's module (modprobe kvm_intel or kvm_amd); in a "
+                                 "virtual machine ask for nested virtualization, in a container "
+                                 "for the device");
+    case EACCES:
+    case EPERM: return no_permission(path, err);
+    case ENODEV:
+    case ENXIO:
+        visor__error_native(VISOR_EDISABLED, "kvm", op_open, VISOR_NATIVE_ERRNO, err,
+                            "%s is there, but no driver answers", path);
+        return visor__error_hint("load the kernel's module (modprobe kvm_intel or kvm_amd); if it "
+                                 "refuses, switch virtualization on in the firmware's setup");
+    default: return kvm_error(op_open, err, "%s", path);
+    }
+}
+
+/* An open descriptor is not yet a KVM, nor one of the version that this file is written for. */
+static int check_device(struct kvm_hv *kvm, const char *path)
+{
+    int version = kvm_ioctl_quiet(kvm->fd, KVM_GET_API_VERSION, 0);
+    int size;
+
+    if (version < 0) {
+        visor__error_native(VISOR_EBROKEN, "kvm", "KVM_GET_API_VERSION", VISOR_NATIVE_ERRNO,
+                            -version, "%s is not KVM", path);
+        return visor__error_hint("KVM's node is a character device with major 10, minor 232");
+    }
+    if (version != KVM_API_VERSION)
+        return visor__error(VISOR_EUNSUPPORTED, "kvm", "KVM_GET_API_VERSION",
+                            "%s has version %d, %d is needed", path, version, KVM_API_VERSION);
+    size = KVM_IOCTL_VALUE(kvm->fd, KVM_GET_VCPU_MMAP_SIZE, 0);
+    if (size < 0)
+        return size;
+    if ((size_t)size < sizeof(struct kvm_run))
+        return visor__error(VISOR_EBROKEN, "kvm", "KVM_GET_VCPU_MMAP_SIZE",
+                            "a run area of %d bytes", size);
+    if (kvm_check(kvm->fd, KVM_CAP_USER_MEMORY) <= 0 ||
+        kvm_check(kvm->fd, KVM_CAP_IMMEDIATE_EXIT) <= 0) {
+        visor__error(VISOR_EUNSUPPORTED, "kvm", "KVM_CHECK_EXTENSION",
+                     "this kernel lacks user memory or immediate exit");
+        return visor__error_hint("Linux 4.13 or later is needed");
+    }
+    kvm->run_size = (size_t)size;
+    return 0;
+}
+
+static int choose_signal(int *out, const visor_hypervisor *hv)
+{
+    uint64_t number;
+    int ret =
+        visor__option_number(&number, hv, "signal", (uint64_t)SIGRTMIN + 1, (uint64_t)SIGRTMAX);
+
+    if (ret < 0)
+        return ret;
+    if (number == 0 || number == SIGKILL || number == SIGSTOP)
+        return visor__error(VISOR_EINVAL, "kvm", op_open, "signal=%u cannot be blocked",
+                            (unsigned)number);
+    *out = (int)number;
+    return 0;
+}
+
+int kvm_open(visor_hypervisor *hv)
+{
+    struct kvm_hv *kvm = kvm_hv_of(hv);
+    const char *path = visor__option_get(hv, "device");
+    struct utsname host;
+    int ret;
+
+    if (path == NULL)
+        path = "/dev/kvm";
+    ret = choose_signal(&kvm->signal, hv);
+    if (ret < 0)
+        return ret;
+    ret = open_device(&kvm->fd, path);
+    if (ret < 0)
+        return ret;
+    ret = check_device(kvm, path);
+    if (ret < 0) {
+        close(kvm->fd);
+        return ret;
+    }
+    if (uname(&host) < 0)
+        host.release[0] = '\0';
+    snprintf(hv->version, sizeof(hv->version), "API %d, Linux %.40s", KVM_API_VERSION,
+             host.release);
+    return 0;
+}
+
+void kvm_close(visor_hypervisor *hv)
+{
+    close(kvm_hv_of(hv)->fd);
+}
+
+static int64_t max_vcpus(int fd)
+{
+    int count = kvm_check(fd, KVM_CAP_MAX_VCPUS);
+
+    if (count <= 0)
+        count = kvm_check(fd, KVM_CAP_NR_VCPUS);
+    return count > 0 ? count : 4; /* api.rst 4.7: assume 4 */
+}
+
+int64_t kvm_max_slots(int fd)
+{
+    int count = kvm_check(fd, KVM_CAP_NR_MEMSLOTS);
+
+    if (count <= 0)
+        return 32; /* what kernels had before they could be asked */
+    /* Bits 16 and up of a slot id choose another address space (api.rst 4.35). */
+    return count < 0x10000 ? count : 0x10000;
+}
+
+/* The numbering of those whose answer is the kernel's, unchanged. */
+static const struct {
+    visor_cap cap;
+    unsigned number;
+} direct[] = {
+    {VISOR_CAP_KICK, KVM_CAP_IMMEDIATE_EXIT},
+    {VISOR_CAP_USER_MEMORY, KVM_CAP_USER_MEMORY},
+    {VISOR_CAP_IRQCHIP, KVM_CAP_IRQCHIP},
+    {VISOR_CAP_IRQFD, KVM_CAP_IRQFD},
+    {VISOR_CAP_IRQFD_RESAMPLE, KVM_CAP_IRQFD_RESAMPLE},
+    {VISOR_CAP_MSI, KVM_CAP_SIGNAL_MSI},
+    {VISOR_CAP_IO_EVENTS, KVM_CAP_IOEVENTFD},
+    {VISOR_CAP_READ_ONLY, KVM_CAP_READONLY_MEM},
+    {VISOR_CAP_MEMORY_FAULT, KVM_CAP_MEMORY_FAULT_INFO},
+    {VISOR_CAP_DEBUG, KVM_CAP_SET_GUEST_DEBUG},
+    {VISOR_CAP_MP_STATE, KVM_CAP_MP_STATE},
+    {VISOR_CAP_VFIO, KVM_CAP_DEVICE_CTRL},
+};
+
+/* What the kernel offers in general, but not for this VM's interrupt chip. */
+static bool lacks_chip(const visor_vm *vm, visor_cap cap)
+{
+    switch (cap) {
+    case VISOR_CAP_IRQFD:
+    case VISOR_CAP_MSI: return vm->config.irqchip == VISOR_IRQCHIP_NONE;
+    case VISOR_CAP_IRQFD_RESAMPLE: return vm->config.irqchip != VISOR_IRQCHIP_KERNEL;
+    default: return false;
+    }
+}
+
+int64_t kvm_cap(visor_hypervisor *hv, visor_vm *vm, visor_cap cap)
+{
+    int fd = vm != NULL ? kvm_vm_of(vm)->fd : kvm_hv_of(hv)->fd;
+
+    if (vm != NULL && lacks_chip(vm, cap))
+        return 0;
+    for (size_t i = 0; i < sizeof(direct) / sizeof(direct[0]); i++) {
+        if (direct[i].cap == cap)
+            return kvm_check(fd, direct[i].number) > 0;
+    }
+    switch (cap) {
+    case VISOR_CAP_MAX_VCPUS: return max_vcpus(fd);
+    case VISOR_CAP_MAX_SLOTS: return kvm_max_slots(fd);
+    case VISOR_CAP_GPA_BITS: return kvm_arch_gpa_bits(hv);
+    case VISOR_CAP_DIRTY_LOG: return 1;
+    case VISOR_CAP_DIRTY_RING: return kvm_dirty_ring_max(fd);
+    case VISOR_CAP_IO_COALESCE: return kvm_check(fd, KVM_CAP_COALESCED_MMIO) > 0;
+    case VISOR_CAP_NONCOHERENT_DMA: return kvm_may_be_noncoherent(fd);
+    default: return kvm_arch_cap(hv, vm, cap);
+    }
+}
+
+int64_t kvm_hv_cap(visor_hypervisor *hv, visor_cap cap)
+{
+    return kvm_cap(hv, NULL, cap);
+}
