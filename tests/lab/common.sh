@@ -14,6 +14,10 @@ needed() {
         die "missing; as root: apt-get install --no-install-recommends$missing"
 }
 
+number() { # number OPTION VALUE
+    case $2 in '' | *[!0-9]* | 0*) die "$1 needs a whole number above 0, not '$2'" ;; esac
+}
+
 # Tools such as mke2fs are outside the path of ordinary users.
 PATH=$PATH:/usr/sbin:/sbin
 
@@ -129,4 +133,60 @@ keep() { # keep FOLDER: $A/new becomes FOLDER of the cache, whole or not at all
     mv -T "$A/new" "$1" || die "cannot write $1"
     rm -rf "$A"
     A=
+}
+
+# What a run brings into a lab, collected in $T, a scratch folder of the script.
+
+quote() { printf "'"; printf %s "$1" | sed "s/'/'\\\\''/g"; printf "' "; }
+
+libraries() { # libraries PROGRAM: the loader and libraries of a dynamic one, into the lab
+    # Flat in /lib, which the loader always searches, because a run path that is
+    # relative to the program ends where the program is moved.
+    ldd "$1" 2>/dev/null | sed -n 's/^.*[[:space:]]\(\/[^ ]*\) (0x.*/\1/p' |
+        while read -r lib; do
+            dest=/lib
+            case $lib in /lib64/ld-*) dest=/lib64 ;; esac
+            mkdir -p "$T/root$dest"
+            cp -L "$lib" "$T/root$dest/"
+        done
+}
+
+add() { # add SRC DEST: a file or folder of the host into the lab
+    [ -r "$1" ] || die "$1: no such file, or not readable"
+    case $2 in
+    */) mkdir -p "$T/root$2" ;;
+    *) mkdir -p "$T/root$(dirname "$2")" ;;
+    esac
+    cp -RL "$1" "$T/root$2" || die "cannot copy $1"
+    [ ! -f "$1" ] || [ ! -x "$1" ] || libraries "$1"
+}
+
+file() { # file SRC[:DEST]: the option -f
+    case $1 in
+    *:/*) add "${1%%:/*}" "/${1#*:/}" ;;
+    *) add "$1" /lab/ ;;
+    esac
+}
+
+variable() { # variable NAME=VALUE: the option -e
+    case ${1%%=*} in
+    "$1" | '' | [0-9]* | *[!A-Za-z0-9_]*) die "-e needs NAME=VALUE, not '$1'" ;;
+    esac
+    echo "export ${1%%=*}=$(quote "${1#*=}")" >>"$T/env"
+}
+
+bring() { # bring COMMAND [ARG...]: program, files, command line and time of day, as $T/input
+    if [ -f "$1" ] && case $1 in */*) true ;; *) [ ! -e "$T/root/lab/$1" ] ;; esac; then
+        add "$1" /lab/
+        bring_program=/lab/$(basename "$1")
+        shift
+        set -- "$bring_program" "$@"
+    fi
+    {
+        echo "date -s @$(date +%s) >/dev/null"
+        cat "$T/env"
+        for bring_word; do quote "$bring_word"; done
+        echo
+    } >"$T/root/lab/.cmd"
+    pack "$T/root" >"$T/input" || die "cannot pack the files for the run"
 }

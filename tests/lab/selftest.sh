@@ -16,7 +16,7 @@ skip() { skipped=$((skipped + 1)); echo "ok $((passed + failed + skipped)) - $1 
 fail() { # fail WHAT REASON: with what the run printed
     failed=$((failed + 1))
     echo "not ok $((passed + failed + skipped)) - $1"
-    { echo "$2"; tail -n 20 "$T/stdout" "$T/stderr"; } 2>/dev/null | sed 's/^/#   /'
+    { echo "$2"; tail -n 20 "$T/stdout" "$T/stderr"; } 2>/dev/null | tr -cd '\11\12\40-\176' | cut -c 1-200 | sed 's/^/#   /'
 }
 
 run() { # run COMMAND...: set $rc, $T/stdout, $T/stderr
@@ -48,33 +48,29 @@ compile() { # compile PROBE OPTION...
     expect "$(basename "$program") compiles" 0
 }
 
-test_streams() { # test_streams NAME TOOL...: what lab and vmx have in common
-    name=$1
-    shift
-    run "$@" -- "$T/probe" exit 7
-    expect "$name: the exit status comes back" 7 '' ''
-    run "$@" -- "$T/probe" abort
-    expect "$name: a signal becomes 128 + N" 134
-    run "$@" -- nothing-of-that-name
-    expect "$name: a command that is not there is 127" 127
-    run "$@" -e PROBE="it's" -- "$T/probe" arguments a 'b  c' '' "d'\"\$e\\"
-    expect "$name: arguments and variables arrive" 0 "<a><b  c><><d'\"\$e\\>[it's]" ''
-    "$T/probe" stdout >"$T/bytes"
-    run "$@" -- "$T/probe" stdout
-    same "$name: standard output, every byte" "$T/stdout" "$T/bytes"
-    run "$@" -- "$T/probe" stderr
-    same "$name: standard error, every byte" "$T/stderr" "$T/bytes"
-    run "$@" -o "$T/out" -f "$T/probe" -f "$T/bytes:/lab/sub/in" -- \
-        sh -c 'probe file && cp sub/in /out'
-    same "$name: a file made there comes back" "$T/out/bytes" "$T/bytes"
-    same "$name: a file brought there arrives" "$T/out/in" "$T/bytes"
-    run "$@" -- "$T/probe" kvm
-    expect "$name: /dev/kvm runs a guest" 0 'kvm: a guest ran' ''
-}
-
 test_lab() {
-    test_streams "lab x86_64" lab x86_64
-    run lab -t 3 x86_64 -- "$T/probe" sleep
+    run lab x86_64
+    expect "lab x86_64: ready" 0 '' # the first time it tells of fetching
+    run lab x86_64 -- "$T/probe" exit 7
+    expect "lab x86_64: the exit status comes back" 7 '' ''
+    run lab x86_64 -- "$T/probe" abort
+    expect "lab x86_64: a signal becomes 128 + N" 134
+    run lab x86_64 -- nothing-of-that-name
+    expect "lab x86_64: a command that is not there is 127" 127
+    run lab -e PROBE="it's" x86_64 -- "$T/probe" arguments a 'b  c' '' "d'\"\$e\\"
+    expect "lab x86_64: arguments and variables arrive" 0 "<a><b  c><><d'\"\$e\\>[it's]" ''
+    "$T/probe" stdout >"$T/bytes"
+    run lab x86_64 -- "$T/probe" stdout
+    same "lab x86_64: standard output, every byte" "$T/stdout" "$T/bytes"
+    run lab x86_64 -- "$T/probe" stderr
+    same "lab x86_64: standard error, every byte" "$T/stderr" "$T/bytes"
+    run lab -o "$T/out" -f "$T/probe" -f "$T/bytes:/lab/sub/in" x86_64 -- \
+        sh -c 'probe file && cp sub/in /out'
+    same "lab x86_64: a file made there comes back" "$T/out/bytes" "$T/bytes"
+    same "lab x86_64: a file brought there arrives" "$T/out/in" "$T/bytes"
+    run lab x86_64 -- "$T/probe" kvm
+    expect "lab x86_64: /dev/kvm runs a guest" 0 'kvm: a guest ran' ''
+    run lab -t 6 x86_64 -- "$T/probe" sleep
     expect "lab x86_64: the time limit is 124, output kept" 124 asleep
     run lab x86_64 -- "$T/probe-dynamic" kvm
     expect "lab x86_64: a dynamic program brings its libraries" 0 'kvm: a guest ran' ''
@@ -86,8 +82,8 @@ test_lab() {
     rc=0
     wait $! || rc=$?
     expect "lab x86_64: the other" 3
-    run lab x86_64 -- sh -c 'su nobody -s /bin/sh -c "true </dev/kvm"'
-    expect "lab x86_64: /dev/kvm is not for everybody" 1 ''
+    run lab x86_64 -- sh -c 'su nobody -s /bin/sh -c "id -un; true </dev/kvm"'
+    expect "lab x86_64: /dev/kvm is not for everybody" 1 nobody
     run env VISOR_CACHE="$T/bytes" "$here/lab" x86_64 -- true
     expect "lab x86_64: trouble is 125 and told" 125 '' \
         "lab: cannot make or enter $T/bytes/lab (set VISOR_CACHE)"
@@ -112,6 +108,10 @@ said() { # said WHAT LINE...: the last boot's console has each LINE
 }
 
 test_guest() {
+    for k in stock cloud; do
+        run guest -k $k kernel
+        expect "guest $k: ready" 0
+    done
     for k in stock/kernel/1 stock/vmlinux/2 cloud/kernel/2 cloud/vmlinux/1; do
         flavour=${k%%/*} cpus=${k##*/} form=${k#*/} form=${form%/*}
         disk=$T/$flavour-$form.img
@@ -139,13 +139,42 @@ test_guest() {
     expect "guest: a disk is not overwritten" 125 '' "guest: $disk exists already"
 }
 
+test_vmx() { # as few runs as will do: one takes 20 s and more
+    run vmx
+    expect "vmx: ready" 0 ''
+    "$T/probe" stdout >"$T/bytes"
+    # shellcheck disable=SC2016 # $1 is the inner shell's
+    run vmx -o "$T/out" -f "$T/bytes:/lab/sub/in" -f "$T/probe" -e PROBE="it's" -- \
+        sh -c 'probe stdout; probe stderr; probe file; cp sub/in /out
+            probe arguments a "$1" "" >/out/arguments; exit 7' sh 'b  c'
+    expect "vmx: the exit status comes back" 7
+    rc=0
+    same "vmx: standard output, every byte" "$T/stdout" "$T/bytes"
+    same "vmx: standard error, every byte" "$T/stderr" "$T/bytes"
+    same "vmx: a file made there comes back" "$T/out/bytes" "$T/bytes"
+    same "vmx: a file brought there arrives" "$T/out/in" "$T/bytes"
+    echo "<a><b  c><>[it's]" >"$T/arguments"
+    same "vmx: arguments and variables arrive" "$T/out/arguments" "$T/arguments"
+    vmx -- "$T/probe" kvm >"$T/parallel" 2>&1 &
+    run vmx -- "$T/probe-dynamic" breakpoint
+    expect "vmx: a hardware breakpoint is hit" 0 'kvm: a hardware breakpoint was hit' ''
+    rc=0
+    wait $! || rc=$?
+    mv "$T/parallel" "$T/stdout"
+    expect "vmx: a second run in parallel" 0 'kvm: a guest ran'
+    run vmx -a kvm_intel.ept=0 -- cat /sys/module/kvm_intel/parameters/ept
+    expect "vmx: parameters of kvm_intel" 0 N ''
+    run vmx -t 60 -- "$T/probe" sleep
+    expect "vmx: the time limit is 124, output kept" 124 asleep
+}
+
 [ $# -gt 0 ] || set -- lab guest
 compile "$T/probe" -static
 compile "$T/probe-dynamic"
 for part; do
     case $part in
-    lab | guest) "test_$part" ;;
-    *) echo "selftest.sh: no part $part (lab, guest)" >&2; exit 125 ;;
+    lab | guest | vmx) "test_$part" ;;
+    *) echo "selftest.sh: no part $part (lab, guest, vmx)" >&2; exit 125 ;;
     esac
 done
 echo "1..$((passed + failed + skipped))"
