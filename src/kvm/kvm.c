@@ -179,13 +179,8 @@ static const struct {
     visor_cap cap;
     unsigned number;
 } direct[] = {
-    {VISOR_CAP_KICK, KVM_CAP_IMMEDIATE_EXIT},
-    {VISOR_CAP_USER_MEMORY, KVM_CAP_USER_MEMORY},
     {VISOR_CAP_IRQCHIP, KVM_CAP_IRQCHIP},
-    {VISOR_CAP_IRQFD, KVM_CAP_IRQFD},
     {VISOR_CAP_IRQFD_RESAMPLE, KVM_CAP_IRQFD_RESAMPLE},
-    {VISOR_CAP_MSI, KVM_CAP_SIGNAL_MSI},
-    {VISOR_CAP_IO_EVENTS, KVM_CAP_IOEVENTFD},
     {VISOR_CAP_READ_ONLY, KVM_CAP_READONLY_MEM},
     {VISOR_CAP_MEMORY_FAULT, KVM_CAP_MEMORY_FAULT_INFO},
     {VISOR_CAP_DEBUG, KVM_CAP_SET_GUEST_DEBUG},
@@ -193,22 +188,12 @@ static const struct {
     {VISOR_CAP_VFIO, KVM_CAP_DEVICE_CTRL},
 };
 
-/* What the kernel offers in general, but not for this VM's interrupt chip. */
-static bool lacks_chip(const visor_vm *vm, visor_cap cap)
-{
-    switch (cap) {
-    case VISOR_CAP_IRQFD:
-    case VISOR_CAP_MSI: return vm->config.irqchip == VISOR_IRQCHIP_NONE;
-    case VISOR_CAP_IRQFD_RESAMPLE: return vm->config.irqchip != VISOR_IRQCHIP_KERNEL;
-    default: return false;
-    }
-}
-
 int64_t kvm_cap(visor_hypervisor *hv, visor_vm *vm, visor_cap cap)
 {
     int fd = vm != NULL ? kvm_vm_of(vm)->fd : kvm_hv_of(hv)->fd;
 
-    if (vm != NULL && lacks_chip(vm, cap))
+    /* With a split chip, the end of a line's interrupt is seen by the outer I/O APIC only. */
+    if (cap == VISOR_CAP_IRQFD_RESAMPLE && vm != NULL && vm->config.irqchip != VISOR_IRQCHIP_KERNEL)
         return 0;
     for (size_t i = 0; i < sizeof(direct) / sizeof(direct[0]); i++) {
         if (direct[i].cap == cap)
@@ -218,9 +203,7 @@ int64_t kvm_cap(visor_hypervisor *hv, visor_vm *vm, visor_cap cap)
     case VISOR_CAP_MAX_VCPUS: return max_vcpus(fd);
     case VISOR_CAP_MAX_SLOTS: return kvm_max_slots(fd);
     case VISOR_CAP_GPA_BITS: return kvm_arch_gpa_bits(hv);
-    case VISOR_CAP_DIRTY_LOG: return 1;
     case VISOR_CAP_DIRTY_RING: return kvm_dirty_ring_max(fd);
-    case VISOR_CAP_IO_COALESCE: return kvm_check(fd, KVM_CAP_COALESCED_MMIO) > 0;
     case VISOR_CAP_NONCOHERENT_DMA: return kvm_may_be_noncoherent(fd);
     default: return kvm_arch_cap(hv, vm, cap);
     }

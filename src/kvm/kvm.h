@@ -130,15 +130,6 @@ void kvm_dirty_detach(visor_vcpu *vcpu);
  */
 int kvm_dirty_ring_full(visor_vcpu *vcpu);
 
-/* ---- what the VM side needs of the vCPU side ---- */
-
-/*
- * Makes the vCPU leave the guest and enter it again by itself, without an exit to the caller of
- * visor_vcpu_run(). Harmless if it is outside. Any thread. (The hardware's own log of written pages
- * reaches the dirty ring at an exit only, api.rst 8.29.)
- */
-void kvm_vcpu_nudge(visor_vcpu *vcpu);
-
 /* ---- operation tables; an architecture's file gathers them in the backend structure ---- */
 
 /* kvm_hv_ops is the architecture's: these, and what only it offers. */
@@ -173,10 +164,8 @@ int64_t kvm_arch_cap(visor_hypervisor *hv, visor_vm *vm, visor_cap cap);
 int kvm_arch_vm_type(unsigned long *out, visor_vm *vm);
 /* After KVM_CREATE_VM, before slots and vCPUs: features and the interrupt chip. */
 int kvm_arch_vm_init(visor_vm *vm);
-/* The kernel's number of a chip, and how many pins it has; -1 if this VM has none such. */
-int kvm_arch_route_chip(uint32_t *pins, const visor_vm *vm, visor_chip chip);
-/* Whether messages carry the id of their sender (Arm's ITS). */
-bool kvm_arch_has_device_id(const visor_vm *vm);
+/* The kernel's number of a chip that the core has checked. */
+uint32_t kvm_arch_route_chip(visor_chip chip);
 /* The number that KVM_IRQ_LINE wants for a gsi. */
 uint32_t kvm_arch_irq_line(uint32_t gsi);
 /* Switches exits for hypercalls first ... first + count - 1 on. */

@@ -38,13 +38,11 @@ int kvm_dirty_init(visor_vm *vm)
     struct kvm_vm *kvm = kvm_vm_of(vm);
     uint32_t entries = vm->config.dirty_ring_entries;
     int64_t most = kvm_dirty_ring_max(kvm->fd);
-    uint64_t bytes = entries * sizeof(struct kvm_dirty_gfn);
+    const uint64_t bytes = entries * sizeof(struct kvm_dirty_gfn);
     int ret;
 
     if (entries == 0)
         return 0;
-    if ((entries & (entries - 1)) != 0)
-        return visor__error(VISOR_EINVAL, "kvm", op, "%u entries are no power of two", entries);
     if (most == 0) {
         visor__error(VISOR_EUNSUPPORTED, "kvm", op, "this kernel has no dirty rings");
         return visor__error_hint("dirty_ring_entries = 0 logs in a bitmap");
@@ -113,7 +111,7 @@ static int harvest_all(visor_vm *vm, const struct target *target)
     int ret;
 
     for (visor_vcpu *vcpu = vm->vcpus; vcpu != NULL; vcpu = vcpu->next) {
-        if (kvm_vcpu_of(vcpu)->ring != NULL)
+        if (!vcpu->closed)
             harvest(vm, kvm_vcpu_of(vcpu), target);
     }
     ret = KVM_IOCTL_VALUE(kvm_vm_of(vm)->fd, KVM_RESET_DIRTY_RINGS, 0);
@@ -127,17 +125,17 @@ static int harvest_all(visor_vm *vm, const struct target *target)
 static void flush_hardware(visor_vm *vm)
 {
     for (visor_vcpu *vcpu = vm->vcpus; vcpu != NULL; vcpu = vcpu->next) {
-        struct kvm_vcpu *kvcpu = kvm_vcpu_of(vcpu);
+        const struct kvm_vcpu *kvcpu = kvm_vcpu_of(vcpu);
         unsigned passages;
 
-        if (kvcpu->ring == NULL)
+        if (vcpu->closed)
             continue;
         passages = atomic_load(&kvcpu->passages);
         if (passages % 2 == 0)
             continue;
-        kvm_vcpu_nudge(vcpu);
-        while (atomic_load(&kvcpu->passages) == passages)
-            visor__os_yield();
+        visor__kick_nudge(vcpu);
+        for (unsigned attempt = 0; atomic_load(&kvcpu->passages) == passages; attempt++)
+            visor__os_pause(attempt);
     }
 }
 

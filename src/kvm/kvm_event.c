@@ -68,6 +68,9 @@ static int add_event(visor_vm *vm, uint32_t gsi, visor_event event, visor_event 
         irqfd.resamplefd = (uint32_t)resample;
     }
     ret = kvm_ioctl_quiet(kvm_vm_of(vm)->fd, KVM_IRQFD, (uintptr_t)&irqfd);
+    if (ret == -EBUSY) /* the core compares descriptors, the kernel what is behind them */
+        return visor__error_native(VISOR_EEXIST, "kvm", "KVM_IRQFD", VISOR_NATIVE_ERRNO, EBUSY,
+                                   "the event raises gsi %u already", gsi);
     return ret < 0 ? kvm_error("KVM_IRQFD", -ret, "gsi %u", gsi) : 0;
 }
 
@@ -85,48 +88,31 @@ static int remove_event(visor_vm *vm, uint32_t gsi, visor_event event)
 
 /* ---- routes and messages ---- */
 
-static int check_device_id(const visor_vm *vm, const visor_msi *msi, const char *operation)
+/* The core has checked chips, pins, and that only Arm's messages have a device id. KVM knows what
+ * an id is for once there is a chip that wants it (an ITS). */
+static bool has_device_id(const visor_vm *vm, const visor_msi *msi)
 {
-    if (!msi->has_device_id || kvm_arch_has_device_id(vm))
-        return 0;
-    return visor__error(VISOR_EINVAL, "kvm", operation,
-                        "messages carry no device id on this interrupt chip");
+    return msi->has_device_id && kvm_check(kvm_vm_of(vm)->fd, KVM_CAP_MSI_DEVID) > 0;
 }
 
-static int fill_chip_route(struct kvm_irq_routing_entry *out, const visor_vm *vm,
-                           const visor_route *route)
-{
-    uint32_t pins = 0;
-    int chip = kvm_arch_route_chip(&pins, vm, route->chip);
-
-    if (chip < 0)
-        return visor__error(VISOR_EINVAL, "kvm", "KVM_SET_GSI_ROUTING",
-                            "gsi %u: this VM has no interrupt chip of kind %d inside", route->gsi,
-                            (int)route->chip);
-    if (route->pin >= pins)
-        return visor__error(VISOR_EINVAL, "kvm", "KVM_SET_GSI_ROUTING",
-                            "gsi %u: pin %u of a chip with %u", route->gsi, route->pin, pins);
-    out->type = KVM_IRQ_ROUTING_IRQCHIP;
-    out->u.irqchip.irqchip = (uint32_t)chip;
-    out->u.irqchip.pin = route->pin;
-    return 0;
-}
-
-static int fill_route(struct kvm_irq_routing_entry *out, const visor_vm *vm,
-                      const visor_route *route)
+static void fill_route(struct kvm_irq_routing_entry *out, const visor_vm *vm,
+                       const visor_route *route)
 {
     out->gsi = route->gsi;
-    if (!route->is_msi)
-        return fill_chip_route(out, vm, route);
+    if (!route->is_msi) {
+        out->type = KVM_IRQ_ROUTING_IRQCHIP;
+        out->u.irqchip.irqchip = kvm_arch_route_chip(route->chip);
+        out->u.irqchip.pin = route->pin;
+        return;
+    }
     out->type = KVM_IRQ_ROUTING_MSI;
     out->u.msi.address_lo = (uint32_t)route->msi.address;
     out->u.msi.address_hi = (uint32_t)(route->msi.address >> 32);
     out->u.msi.data = route->msi.data;
-    if (route->msi.has_device_id) {
+    if (has_device_id(vm, &route->msi)) {
         out->flags = KVM_MSI_VALID_DEVID;
         out->u.msi.devid = route->msi.device_id;
     }
-    return check_device_id(vm, &route->msi, "KVM_SET_GSI_ROUTING");
 }
 
 static int set_routes(visor_vm *vm, const visor_route *routes, size_t count)
@@ -134,7 +120,7 @@ static int set_routes(visor_vm *vm, const visor_route *routes, size_t count)
     static const char op[] = "KVM_SET_GSI_ROUTING";
     int most = kvm_check(kvm_vm_of(vm)->fd, KVM_CAP_IRQ_ROUTING);
     struct kvm_irq_routing *table;
-    int ret = 0;
+    int ret;
 
     if (count > (size_t)most)
         return visor__error(VISOR_ELIMIT, "kvm", op, "%zu routes; this kernel takes %d", count,
@@ -143,10 +129,9 @@ static int set_routes(visor_vm *vm, const visor_route *routes, size_t count)
     if (table == NULL)
         return visor__error(VISOR_ENOMEM, "kvm", op, "%zu routes", count);
     table->nr = (uint32_t)count;
-    for (size_t i = 0; ret == 0 && i < count; i++)
-        ret = fill_route(&table->entries[i], vm, &routes[i]);
-    if (ret == 0)
-        ret = KVM_IOCTL(kvm_vm_of(vm)->fd, KVM_SET_GSI_ROUTING, table);
+    for (size_t i = 0; i < count; i++)
+        fill_route(&table->entries[i], vm, &routes[i]);
+    ret = KVM_IOCTL(kvm_vm_of(vm)->fd, KVM_SET_GSI_ROUTING, table);
     free(table);
     return ret < 0 ? ret : 0;
 }
@@ -158,13 +143,13 @@ static int send_msi(visor_vm *vm, const visor_msi *msi)
         .address_lo = (uint32_t)msi->address,
         .address_hi = (uint32_t)(msi->address >> 32),
         .data = msi->data,
-        .flags = msi->has_device_id ? KVM_MSI_VALID_DEVID : 0u,
-        .devid = msi->has_device_id ? msi->device_id : 0,
     };
-    int ret = check_device_id(vm, msi, op);
+    int ret;
 
-    if (ret < 0)
-        return ret;
+    if (has_device_id(vm, msi)) {
+        native.flags = KVM_MSI_VALID_DEVID;
+        native.devid = msi->device_id;
+    }
     ret = kvm_ioctl_quiet(kvm_vm_of(vm)->fd, KVM_SIGNAL_MSI, (uintptr_t)&native);
     /* -1 from the delivery code, "no vCPU took it", reaches us as EPERM. */
     if (ret < 0 && ret != -EPERM)

@@ -79,8 +79,6 @@ static void destroy(visor_vm *vm)
 
 static int64_t cap(visor_vm *vm, visor_cap cap)
 {
-    if (cap == VISOR_CAP_READ_ONLY && vm->config.no_read_only)
-        return 0;
     return kvm_cap(vm->hv, vm, cap);
 }
 

@@ -42,26 +42,13 @@ int kvm_x86_chip_create(visor_vm *vm)
     return ret < 0 ? ret : 0;
 }
 
-/* 8259A; GSI routes count the pins of each from 0. */
-#define PIC_PINS 8
-
-int kvm_arch_route_chip(uint32_t *pins, const visor_vm *vm, visor_chip chip)
+uint32_t kvm_arch_route_chip(visor_chip chip)
 {
-    if (vm->config.irqchip != VISOR_IRQCHIP_KERNEL)
-        return -1;
-    *pins = chip == VISOR_CHIP_IOAPIC ? VISOR_X86_IOAPIC_PINS : PIC_PINS;
     switch (chip) {
     case VISOR_CHIP_PIC_PRIMARY: return KVM_IRQCHIP_PIC_MASTER;
     case VISOR_CHIP_PIC_SECONDARY: return KVM_IRQCHIP_PIC_SLAVE;
-    case VISOR_CHIP_IOAPIC: return KVM_IRQCHIP_IOAPIC;
-    default: return -1;
+    default: return KVM_IRQCHIP_IOAPIC;
     }
-}
-
-bool kvm_arch_has_device_id(const visor_vm *vm)
-{
-    (void)vm;
-    return false;
 }
 
 uint32_t kvm_arch_irq_line(uint32_t gsi)

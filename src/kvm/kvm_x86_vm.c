@@ -52,11 +52,9 @@ int64_t kvm_arch_cap(visor_hypervisor *hv, visor_vm *vm, visor_cap cap)
                kvm_check(fd, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
     case VISOR_CAP_X86_TSC_OFFSET: return has_tsc_offset();
     case VISOR_CAP_IRQCHIP_SPLIT: return kvm_check(fd, KVM_CAP_SPLIT_IRQCHIP) > 0;
-    case VISOR_CAP_PV_CLOCK: return kvm_check(fd, KVM_CAP_ADJUST_CLOCK) > 0;
     case VISOR_CAP_SYNC_REGS: return kvm_check(fd, KVM_CAP_SYNC_REGS) > 0;
     case VISOR_CAP_HYPERCALLS: return kvm_check(fd, KVM_CAP_EXIT_HYPERCALL);
     case VISOR_CAP_HW_BREAKPOINTS: return kvm_check(fd, KVM_CAP_SET_GUEST_DEBUG) > 0 ? 4 : 0;
-    case VISOR_CAP_NMI: return kvm_check(fd, KVM_CAP_USER_NMI) > 0;
     default: return 0;
     }
 }
