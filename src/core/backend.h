@@ -198,6 +198,7 @@ struct visor__x86_ops {
     int (*set_chip)(visor_vm *vm, enum visor__vm_state piece, const void *buf, size_t length);
     int (*set_msr_exits)(visor_vm *vm, const visor_x86_msr_range *ranges, size_t count,
                          bool unknown);
+    /* NULL: not needed, which is a success. */
     int (*set_identity_map)(visor_vm *vm, uint64_t gpa);
     int (*set_tss_area)(visor_vm *vm, uint64_t gpa);
     int (*set_bus_lock_exits)(visor_vm *vm, bool on);

@@ -34,6 +34,7 @@ struct visor_vm {
     struct visor__io_table *io;     /* io.c: handlers and I/O events */
     struct visor__irq_table *irq;   /* irq.c: events and routes */
     visor_vcpu *vcpus;              /* every vCPU ever created, by next; see vcpu_free() */
+    atomic_ullong host_tsc_hz;      /* measured once, so that all vCPUs agree; 0: not yet */
     void *priv;
 };
 

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Describing a vCPU for people: the walk over the table. */
+#include <stdlib.h>
+
+#include "core/backend.h"
+
+int visor_vcpu_dump(visor_vcpu *vcpu, void (*print)(void *context, const char *line), void *context)
+{
+    const struct visor__printer out = {.print = print, .context = context};
+    visor_arch arch = vcpu->vm->config.arch;
+
+    for (unsigned rank = 0;; rank++) {
+        enum visor__state piece = visor__state_by_restore(arch, rank);
+        void *value;
+        int length;
+
+        if (piece == VISOR__STATE_COUNT)
+            return 0;
+        length = visor__state_read(&value, vcpu, piece);
+        if (length > 0)
+            visor__states[piece].dump(value, (size_t)length, &out);
+        else if (length < 0 && length != VISOR_EUNSUPPORTED)
+            return visor__error_context("reading %s", visor__states[piece].name);
+        free(value);
+    }
+}
