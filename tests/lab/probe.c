@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #define GUEST_BASE 0x1000u
-#define BREAK_AT (GUEST_BASE + 3u) /* the second instruction of guest_code */
+#define BREAK_AT   (GUEST_BASE + 3u) /* the second instruction of guest_code */
 
 static const uint8_t guest_code[] = {
     0xb0, 0x56, 0x90, /* mov $'V', %al; nop */
@@ -171,7 +171,7 @@ int main(int argc, char **argv)
     const char *what = argc > 1 ? argv[1] : "";
 
     if (strcmp(what, "exit") == 0 && argc > 2)
-        return atoi(argv[2]);
+        return (int)strtol(argv[2], NULL, 10);
     if (strcmp(what, "stdout") == 0)
         return put_bytes(stdout) < 0;
     if (strcmp(what, "stderr") == 0)

@@ -16,7 +16,8 @@ skip() { skipped=$((skipped + 1)); echo "ok $((passed + failed + skipped)) - $1 
 fail() { # fail WHAT REASON: with what the run printed
     failed=$((failed + 1))
     echo "not ok $((passed + failed + skipped)) - $1"
-    { echo "$2"; tail -n 20 "$T/stdout" "$T/stderr"; } 2>/dev/null | tr -cd '\11\12\40-\176' | cut -c 1-200 | sed 's/^/#   /'
+    { echo "$2"; tail -n 20 "$T/stdout" "$T/stderr"; } 2>/dev/null |
+        tr -cd '\11\12\40-\176' | cut -c 1-200 | sed 's/^/#   /'
 }
 
 run() { # run COMMAND...: set $rc, $T/stdout, $T/stderr
@@ -37,7 +38,8 @@ expect() { # expect WHAT STATUS [STDOUT [STDERR]]: of the last run, exactly
 }
 
 same() { # same WHAT FILE FILE: the last run succeeded and the files are equal
-    if [ "$rc" = 0 ] && cmp -s "$2" "$3"; then pass "$1"; else fail "$1" "status $rc or bytes differ"; fi
+    if [ "$rc" = 0 ] && cmp -s "$2" "$3"; then pass "$1"; return; fi
+    fail "$1" "status $rc, or the bytes differ"
 }
 
 compile() { # compile PROBE OPTION...
