@@ -33,6 +33,12 @@ struct kvm_userspace_memory_region2 {
 #ifndef KVM_EXIT_MEMORY_FAULT
 #define KVM_EXIT_MEMORY_FAULT 39
 #endif
+/* The payload of KVM_EXIT_MEMORY_FAULT, at the start of the union in struct kvm_run. */
+struct kvm_exit_memory_fault {
+    __u64 flags;
+    __u64 gpa;
+    __u64 size; /* bytes */
+};
 #ifndef KVM_MEMORY_EXIT_FLAG_PRIVATE
 #define KVM_MEMORY_EXIT_FLAG_PRIVATE (1ULL << 3)
 #endif

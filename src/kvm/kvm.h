@@ -55,7 +55,10 @@ struct kvm_vcpu {
     size_t run_size;
     /* Even outside ioctl(KVM_RUN), odd inside: kvm_dirty.c waits for it to change. */
     atomic_uint passages;
-    atomic_int tid;             /* host thread of the run in progress */
+    atomic_int tid;        /* host thread that the signal mask of KVM_RUN was made for; 0: none */
+    atomic_bool signalled; /* the kick signal is on its way to that thread, or waits there */
+    uint32_t due;          /* KVM_EXIT_... whose answer is still in vcpu->exit; 0: none */
+    bool unsettled;        /* the kernel completes the last exit in the next KVM_RUN */
     struct kvm_dirty_gfn *ring; /* NULL without a dirty ring, and once detached. VM lock */
     uint32_t ring_next;         /* first entry not yet harvested. VM lock */
 };
@@ -130,6 +133,11 @@ void kvm_dirty_detach(visor_vcpu *vcpu);
  */
 int kvm_dirty_ring_full(visor_vcpu *vcpu);
 
+/* ---- kvm_vcpu.c ---- */
+
+/* Fills vcpu->exit for the exit in the run area; returns its VISOR_EXIT_... */
+int kvm_vcpu_exit(visor_vcpu *vcpu);
+
 /* ---- operation tables; an architecture's file gathers them in the backend structure ---- */
 
 /* kvm_hv_ops is the architecture's: these, and what only it offers. */
@@ -170,5 +178,25 @@ uint32_t kvm_arch_route_chip(visor_chip chip);
 uint32_t kvm_arch_irq_line(uint32_t gsi);
 /* Switches exits for hypercalls first ... first + count - 1 on. */
 int kvm_arch_enable_hypercalls(visor_vm *vm, uint32_t first, uint32_t count);
+
+/* ---- the architecture: vCPU side ---- */
+
+/* After the vCPU is open. */
+int kvm_arch_vcpu_init(visor_vcpu *vcpu);
+/* Just before and after ioctl(KVM_RUN); done: it came back with an exit or for a signal. */
+void kvm_arch_enter(visor_vcpu *vcpu);
+void kvm_arch_left(visor_vcpu *vcpu, bool done);
+/*
+ * Fills vcpu->exit for the exit in the run area and returns its VISOR_EXIT_..., after setting due
+ * and unsettled where an answer is wanted; VISOR_EXIT_NONE if it is none of this architecture's.
+ */
+int kvm_arch_exit(visor_vcpu *vcpu);
+/* Takes the answer of exit `due` over into the run area. */
+void kvm_arch_answer(visor_vcpu *vcpu, uint32_t due);
+/* The next exit that is already in the run area, as kvm_arch_exit(); NONE: enter the guest. */
+int kvm_arch_part(visor_vcpu *vcpu);
+int kvm_arch_get_state(void *buf, size_t capacity, visor_vcpu *vcpu, enum visor__state piece);
+int kvm_arch_set_state(visor_vcpu *vcpu, enum visor__state piece, const void *buf, size_t length);
+int kvm_arch_paused(visor_vcpu *vcpu);
 
 #endif

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <string.h>
+
+#include "kvm/kvm_x86_convert.h"
+
+/* ---- segments and control registers ---- */
+
+static void segment_from_kvm(visor_x86_segment *out, const struct kvm_segment *in)
+{
+    *out = (visor_x86_segment){
+        .base = in->base,
+        .limit = in->limit,
+        .selector = in->selector,
+        .type = in->type,
+        .present = in->present,
+        .dpl = in->dpl,
+        .db = in->db,
+        .s = in->s,
+        .l = in->l,
+        .g = in->g,
+        .avl = in->avl,
+        .unusable = in->unusable,
+    };
+}
+
+static void segment_to_kvm(struct kvm_segment *out, const visor_x86_segment *in)
+{
+    *out = (struct kvm_segment){
+        .base = in->base,
+        .limit = in->limit,
+        .selector = in->selector,
+        .type = in->type,
+        .present = in->present,
+        .dpl = in->dpl,
+        .db = in->db,
+        .s = in->s,
+        .l = in->l,
+        .g = in->g,
+        .avl = in->avl,
+        .unusable = in->unusable != 0 || in->present == 0,
+    };
+}
+
+void kvm_x86_sregs_from_kvm(visor_x86_sregs *out, const struct kvm_sregs *in)
+{
+    segment_from_kvm(&out->cs, &in->cs);
+    segment_from_kvm(&out->ds, &in->ds);
+    segment_from_kvm(&out->es, &in->es);
+    segment_from_kvm(&out->fs, &in->fs);
+    segment_from_kvm(&out->gs, &in->gs);
+    segment_from_kvm(&out->ss, &in->ss);
+    segment_from_kvm(&out->tr, &in->tr);
+    segment_from_kvm(&out->ldt, &in->ldt);
+    out->gdt = (visor_x86_table){.base = in->gdt.base, .limit = in->gdt.limit};
+    out->idt = (visor_x86_table){.base = in->idt.base, .limit = in->idt.limit};
+    out->cr0 = in->cr0;
+    out->cr2 = in->cr2;
+    out->cr3 = in->cr3;
+    out->cr4 = in->cr4;
+    out->cr8 = in->cr8;
+    out->efer = in->efer;
+}
+
+void kvm_x86_sregs_to_kvm(struct kvm_sregs *out, const visor_x86_sregs *in)
+{
+    segment_to_kvm(&out->cs, &in->cs);
+    segment_to_kvm(&out->ds, &in->ds);
+    segment_to_kvm(&out->es, &in->es);
+    segment_to_kvm(&out->fs, &in->fs);
+    segment_to_kvm(&out->gs, &in->gs);
+    segment_to_kvm(&out->ss, &in->ss);
+    segment_to_kvm(&out->tr, &in->tr);
+    segment_to_kvm(&out->ldt, &in->ldt);
+    out->gdt = (struct kvm_dtable){.base = in->gdt.base, .limit = in->gdt.limit};
+    out->idt = (struct kvm_dtable){.base = in->idt.base, .limit = in->idt.limit};
+    out->cr0 = in->cr0;
+    out->cr2 = in->cr2;
+    out->cr3 = in->cr3;
+    out->cr4 = in->cr4;
+    out->cr8 = in->cr8;
+    out->efer = in->efer;
+}
+
+/* ---- x87 and SSE ---- */
+
+void kvm_x86_fpu_from_kvm(visor_x86_fpu *out, const struct kvm_fpu *in)
+{
+    memset(out, 0, sizeof(*out));
+    for (int i = 0; i < 8; i++) {
+        memcpy(&out->st[i].significand, &in->fpr[i][0], 8);
+        memcpy(&out->st[i].sign_exponent, &in->fpr[i][8], 2);
+    }
+    memcpy(out->xmm, in->xmm, sizeof(out->xmm));
+    out->last_ip = in->last_ip;
+    out->last_dp = in->last_dp;
+    out->mxcsr = in->mxcsr;
+    out->fcw = in->fcw;
+    out->fsw = in->fsw;
+    out->last_opcode = in->last_opcode;
+    out->ftw = in->ftwx;
+}
+
+void kvm_x86_fpu_to_kvm(struct kvm_fpu *out, const visor_x86_fpu *in)
+{
+    memset(out, 0, sizeof(*out));
+    for (int i = 0; i < 8; i++) {
+        memcpy(&out->fpr[i][0], &in->st[i].significand, 8);
+        memcpy(&out->fpr[i][8], &in->st[i].sign_exponent, 2);
+    }
+    memcpy(out->xmm, in->xmm, sizeof(out->xmm));
+    out->last_ip = in->last_ip;
+    out->last_dp = in->last_dp;
+    out->mxcsr = in->mxcsr;
+    out->fcw = in->fcw;
+    out->fsw = in->fsw;
+    out->last_opcode = in->last_opcode;
+    out->ftwx = in->ftw;
+}
+
+/* ---- local APIC: register n is the first 4 of 16 bytes ---- */
+
+void kvm_x86_lapic_from_kvm(visor_x86_lapic *out, const struct kvm_lapic_state *in)
+{
+    for (int i = 0; i < 64; i++)
+        memcpy(&out->regs[i], &in->regs[16 * i], 4);
+}
+
+void kvm_x86_lapic_to_kvm(struct kvm_lapic_state *out, const visor_x86_lapic *in)
+{
+    memset(out, 0, sizeof(*out));
+    for (int i = 0; i < 64; i++)
+        memcpy(&out->regs[16 * i], &in->regs[i], 4);
+}
+
+/* ---- events ---- */
+
+void kvm_x86_events_from_kvm(visor_x86_events *out, const struct kvm_vcpu_events *in)
+{
+    memset(out, 0, sizeof(*out));
+    out->exception.injected = in->exception.injected;
+    out->exception.vector = in->exception.nr;
+    out->exception.has_error_code = in->exception.has_error_code;
+    out->exception.error_code = in->exception.error_code;
+    if ((in->flags & KVM_VCPUEVENT_VALID_PAYLOAD) != 0) {
+        out->exception.has_pending = 1;
+        out->exception.pending = in->exception.pending;
+        out->exception.has_payload = in->exception_has_payload;
+        out->exception.payload = in->exception_payload;
+    }
+    out->interrupt.injected = in->interrupt.injected;
+    out->interrupt.vector = in->interrupt.nr;
+    out->interrupt.soft = in->interrupt.soft;
+    if ((in->flags & KVM_VCPUEVENT_VALID_SHADOW) != 0) {
+        out->interrupt.has_shadow = 1;
+        out->interrupt.shadow = in->interrupt.shadow;
+    }
+    out->nmi.injected = in->nmi.injected;
+    out->nmi.masked = in->nmi.masked;
+    if ((in->flags & KVM_VCPUEVENT_VALID_NMI_PENDING) != 0) {
+        out->nmi.has_pending = 1;
+        out->nmi.pending = in->nmi.pending;
+    }
+    if ((in->flags & KVM_VCPUEVENT_VALID_SMM) != 0) {
+        out->smi.has_smm = 1;
+        out->smi.smm = in->smi.smm;
+        out->smi.pending = in->smi.pending;
+        out->smi.inside_nmi = in->smi.smm_inside_nmi;
+        out->smi.latched_init = in->smi.latched_init;
+    }
+    if ((in->flags & KVM_VCPUEVENT_VALID_TRIPLE_FAULT) != 0) {
+        out->triple_fault.has_pending = 1;
+        out->triple_fault.pending = in->triple_fault.pending;
+    }
+    if ((in->flags & KVM_VCPUEVENT_VALID_SIPI_VECTOR) != 0) {
+        out->has_sipi_vector = 1;
+        out->sipi_vector = in->sipi_vector;
+    }
+}
+
+static uint32_t reported(const visor_x86_events *in)
+{
+    uint32_t flags = 0;
+
+    if (in->exception.has_pending != 0)
+        flags |= KVM_VCPUEVENT_VALID_PAYLOAD;
+    if (in->interrupt.has_shadow != 0)
+        flags |= KVM_VCPUEVENT_VALID_SHADOW;
+    if (in->nmi.has_pending != 0)
+        flags |= KVM_VCPUEVENT_VALID_NMI_PENDING;
+    if (in->smi.has_smm != 0)
+        flags |= KVM_VCPUEVENT_VALID_SMM;
+    if (in->triple_fault.has_pending != 0)
+        flags |= KVM_VCPUEVENT_VALID_TRIPLE_FAULT;
+    if (in->has_sipi_vector != 0)
+        flags |= KVM_VCPUEVENT_VALID_SIPI_VECTOR;
+    return flags;
+}
+
+void kvm_x86_events_to_kvm(struct kvm_vcpu_events *out, const visor_x86_events *in, uint32_t valid)
+{
+    memset(out, 0, sizeof(*out));
+    out->flags = reported(in) & valid;
+    out->exception.injected = in->exception.injected;
+    out->exception.nr = in->exception.vector;
+    out->exception.has_error_code = in->exception.has_error_code;
+    out->exception.error_code = in->exception.error_code;
+    if ((out->flags & KVM_VCPUEVENT_VALID_PAYLOAD) != 0) {
+        out->exception.pending = in->exception.pending;
+        out->exception_has_payload = in->exception.has_payload;
+        out->exception_payload = in->exception.payload;
+    } else if (in->exception.has_pending != 0 && in->exception.pending != 0) {
+        out->exception.injected = 1; /* such a kernel has one word for both */
+    }
+    out->interrupt.injected = in->interrupt.injected;
+    out->interrupt.nr = in->interrupt.vector;
+    out->interrupt.soft = in->interrupt.soft;
+    out->nmi.injected = in->nmi.injected;
+    out->nmi.masked = in->nmi.masked;
+    if ((out->flags & KVM_VCPUEVENT_VALID_SHADOW) != 0)
+        out->interrupt.shadow = in->interrupt.shadow;
+    if ((out->flags & KVM_VCPUEVENT_VALID_NMI_PENDING) != 0)
+        out->nmi.pending = in->nmi.pending;
+    if ((out->flags & KVM_VCPUEVENT_VALID_SMM) != 0) {
+        out->smi.smm = in->smi.smm;
+        out->smi.pending = in->smi.pending;
+        out->smi.smm_inside_nmi = in->smi.inside_nmi;
+        out->smi.latched_init = in->smi.latched_init;
+    }
+    if ((out->flags & KVM_VCPUEVENT_VALID_TRIPLE_FAULT) != 0)
+        out->triple_fault.pending = in->triple_fault.pending;
+    if ((out->flags & KVM_VCPUEVENT_VALID_SIPI_VECTOR) != 0)
+        out->sipi_vector = in->sipi_vector;
+}
