@@ -16,6 +16,8 @@
 #ifndef VMM_DEVICES_DEVICE_H
 #define VMM_DEVICES_DEVICE_H
 
+#include <pthread.h>
+
 #include <visor.h>
 
 /* A message that says what went wrong, for the person who started the VMM. */
@@ -64,6 +66,11 @@ typedef struct vmm_host {
 void vmm_host_from_vm(vmm_host *out, visor_vm *vm);
 
 void vmm_log(const vmm_host *host, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Starts a thread with the host's signals blocked: they are for the main thread, and SIGPIPE and
+ * SIGXFSZ become errors of the write that caused them. */
+int vmm_thread_start(pthread_t *out, void *(*run)(void *argument), void *argument,
+                     vmm_error *error);
 
 /* Claims a range; error may be NULL. `what` names the device in the message. */
 int vmm_map_io(const vmm_host *host, visor_space space, uint64_t address, uint64_t length,

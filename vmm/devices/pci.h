@@ -41,7 +41,12 @@ void pci_bus_free(pci_bus *bus);
 /* The line of pin 0 (INTA) ... 3 (INTD) of a device number: gsi[(device + pin) % 4]. */
 uint32_t pci_intx_gsi(const pci_config *config, unsigned device, unsigned pin);
 
-/* ---- for device models ---- */
+/*
+ * ---- for device models ----
+ *
+ * Locks: the callbacks below are called without the lock that pci_device_msix(), _intx(),
+ * _bus_master() and _config_value() take, so a model may call those with its own lock held.
+ */
 
 typedef struct pci_device_config {
     const char *name; /* for messages; borrowed */
@@ -59,10 +64,11 @@ typedef struct pci_device_config {
     void (*access)(void *context, unsigned bar, uint32_t offset, visor_io *io);
     /* The BAR can now be reached at gpa, or (gpa 0) nowhere. May be NULL. */
     void (*moved)(void *context, unsigned bar, uint64_t gpa);
-    /* An access to configuration space bytes that pci_hook_config() named, one byte at a time,
-     * after the default handling of writes and before that of reads. May be NULL. */
-    uint8_t (*config_read)(void *context, unsigned offset, uint8_t stored);
-    void (*config_write)(void *context, unsigned offset, uint8_t value);
+    /* The guest switched bus mastering (the device's access to memory) on or off. May be NULL. */
+    void (*master)(void *context, bool on);
+    /* An access to configuration space that starts inside what pci_device_hook_config() named;
+     * offset is counted from the start of that. May be NULL. */
+    void (*config_access)(void *context, uint32_t offset, visor_io *io);
     void *context;
 } pci_device_config;
 
@@ -78,8 +84,10 @@ int pci_device_add_capability(pci_device *device, uint8_t id, const void *body, 
 /* Bits of configuration bytes that the guest may change. */
 void pci_device_set_writable(pci_device *device, unsigned offset, const uint8_t *mask,
                              size_t length);
-/* Bytes whose accesses go to config_read and config_write. */
-void pci_device_hook_config(pci_device *device, unsigned offset, size_t length);
+/* Bytes whose accesses go to config_access; one such range per device. */
+void pci_device_hook_config(pci_device *device, unsigned offset, unsigned length);
+/* A stored value of configuration space, as the guest left it; length 1 to 4. */
+uint32_t pci_device_config_value(pci_device *device, unsigned offset, unsigned length);
 
 /* Whether the guest uses MSI-X now. */
 bool pci_device_msix_enabled(pci_device *device);
