@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Guests for cases that are the same on every architecture: memory, slots, I/O events, kick,
+ * snapshot. An architecture provides the programs and their set-up in guest_<arch>.c.
+ *
+ * A program gets up to three arguments in registers and ends by writing its result, 8 bytes, to
+ * GUEST_DONE, where nothing is: that works with and without an interrupt chip, where a halt does
+ * not. Run again, it starts over with the registers as they are; guest_restart() sets new ones.
+ */
+#ifndef CONFORMANCE_GUEST_H
+#define CONFORMANCE_GUEST_H
+
+#include "harness.h"
+
+extern const uint64_t guest_base; /* GPA of guest memory */
+extern const uint64_t guest_data; /* GPA of a part of it that no program or table uses */
+extern const uint64_t guest_hole; /* 16 MiB where nothing is: for slots and I/O */
+extern const uint64_t guest_done;
+#define GUEST_RAM         0x100000u /* bytes at guest_base */
+#define GUEST_DATA_LENGTH 0x40000u
+#define GUEST_HOLE_LENGTH 0x1000000u
+
+/* Result: the 1, 2, 4, 8 bytes at a0. */
+extern const struct code *const guest_load[4];
+/* Stores a1 as 1, 2, 4, 8 bytes at a0. Result: 0. */
+extern const struct code *const guest_store[4];
+/* Stores 1, 2, 3, ... as 8 bytes at a0, a0 + a1, ..., a2 times. Result: a2. */
+extern const struct code *const guest_fill;
+/* Loads a byte from a0, writes it to guest_done, and again, for ever. */
+extern const struct code *const guest_watch;
+/* Adds 1 to the 8 bytes at a0 for ever. */
+extern const struct code *const guest_spin;
+/* a1 times: adds 1 to the 8 bytes at a0, writes them to guest_done. */
+extern const struct code *const guest_count;
+/* Result: the 8 bytes at a0 plus the 8 bytes at a1. */
+extern const struct code *const guest_add;
+static const uint32_t guest_widths[4] = {1, 2, 4, 8};
+
+/* Creates memory, VM and vCPU 0 with the program. config may be NULL. */
+void guest_start(struct guest *g, const struct code *program, uint64_t a0, uint64_t a1, uint64_t a2,
+                 const visor_vm_config *config);
+/* The same in memory that the case has made itself (g->memory), with guest_base in it. */
+void guest_start_in(struct guest *g, const struct code *program, uint64_t a0, uint64_t a1,
+                    uint64_t a2, const visor_vm_config *config);
+/* The same in two steps, for what has to be between them: VM, then vCPU. */
+void guest_create(struct guest *g, const visor_vm_config *config);
+visor_vcpu *guest_add_vcpu(struct guest *g, uint32_t id);
+/* Another program and arguments on a vCPU that is not running. Each vCPU has its own code page. */
+void guest_restart(struct guest *g, visor_vcpu *vcpu, const struct code *program, uint64_t a0,
+                   uint64_t a1, uint64_t a2);
+/* Runs to the write to guest_done and returns what it wrote. */
+uint64_t guest_finish_at(struct where where, visor_vcpu *vcpu);
+#define GUEST_FINISH(g) guest_finish_at(HERE, (g)->vcpu)
+
+#endif

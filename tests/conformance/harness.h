@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The harness of the conformance suite: cases, checks, expected exits.
+ *
+ *     VISOR_GUEST_ASM16(add, "add ax, bx;" "hlt");
+ *
+ *     CASE(basic, minimal, "adds two registers and halts")
+ *     {
+ *         x86_start(g, &(struct x86_setup){.load = 0x1000, .code = &add, .regs = {.rbx = 2}});
+ *         RUN_TO(g, HLT);
+ *         CHECK_EQ(x86_regs(g->vcpu).rax, 2);
+ *     }
+ *
+ * Each case runs in a process of its own with a freshly opened hypervisor, so a case may leave
+ * anything behind, crash, or hang: it fails, and the next one starts clean. The first check that
+ * fails ends the case. Only the public API is used.
+ */
+#ifndef CONFORMANCE_HARNESS_H
+#define CONFORMANCE_HARNESS_H
+
+#include <stdarg.h>
+#include <visor.h>
+
+/* ---- cases ---- */
+
+/* What a case gets: an open hypervisor, and NULLs for it to fill in (all freed at its end). */
+struct guest {
+    visor_hypervisor *hv;
+    visor_memory *memory;
+    visor_vm *vm;
+    visor_vcpu *vcpu;      /* vCPU 0 */
+    uint64_t x86_code_end; /* one past the last byte of the code that x86_start() loaded */
+};
+
+struct test_case {
+    const char *theme, *name, *what;
+    void (*run)(struct guest *g);
+    unsigned slowness; /* multiplies the time limit; 0 counts as 1 */
+    struct test_case *next;
+};
+
+void case_register(struct test_case *test);
+
+#define CASE_SLOW(theme_name, case_name, slow, text)                         \
+    static void case_##case_name(struct guest *g);                           \
+    __attribute__((constructor)) static void case_register_##case_name(void) \
+    {                                                                        \
+        static struct test_case test = {.theme = #theme_name,                \
+                                        .name = #case_name,                  \
+                                        .what = (text),                      \
+                                        .run = case_##case_name,             \
+                                        .slowness = (slow)};                 \
+                                                                             \
+        case_register(&test);                                                \
+    }                                                                        \
+    static void case_##case_name(struct guest *g)
+#define CASE(theme_name, case_name, text) CASE_SLOW(theme_name, case_name, 1, text)
+
+/* What the command line says, for the cases that scale with it. */
+struct suite_options {
+    const char *hypervisor;
+    unsigned stress; /* rounds of the stress cases */
+    unsigned time_limit_s;
+    bool verbose;
+};
+extern struct suite_options suite_options;
+
+/* ---- guest code ---- */
+
+/* Guest code as the assembler made it. The macro's text stands in the case; lines end with ';'. */
+struct code {
+    const uint8_t *bytes;
+    size_t length;
+};
+
+/* The object itself is laid out by the assembler, which alone knows the length at compile time. */
+#define VISOR_GUEST_ASM_(name, mode, text)                                                   \
+    extern const struct code name __attribute__((visibility("hidden")));                     \
+    __asm__(".pushsection .data.rel.ro, \"aw\"\n"                                            \
+            ".balign 8\n" #name ": .quad " #name "_begin, " #name "_end - " #name "_begin\n" \
+            ".popsection\n"                                                                  \
+            ".pushsection .rodata\n" mode #name "_begin:\n" text "\n" #name "_end:\n"        \
+            ".code64\n"                                                                      \
+            ".att_syntax prefix\n"                                                           \
+            ".popsection\n")
+#define VISOR_GUEST_ASM16(name, text) \
+    VISOR_GUEST_ASM_(name, ".intel_syntax noprefix\n.code16\n", text)
+#define VISOR_GUEST_ASM32(name, text) \
+    VISOR_GUEST_ASM_(name, ".intel_syntax noprefix\n.code32\n", text)
+#define VISOR_GUEST_ASM64(name, text) \
+    VISOR_GUEST_ASM_(name, ".intel_syntax noprefix\n.code64\n", text)
+
+/* ---- ending a case ---- */
+
+struct where {
+    const char *file;
+    int line;
+};
+#define HERE ((struct where){__FILE__, __LINE__})
+
+/* Ends the case as failed. */
+_Noreturn void fail_at(struct where where, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+#define FAIL(...) fail_at(HERE, __VA_ARGS__)
+/* Ends the case as skipped: this backend or host lacks what it needs. */
+_Noreturn void skip_case(const char *format, ...) __attribute__((format(printf, 1, 2)));
+#define SKIP(...) skip_case(__VA_ARGS__)
+/* A line that is shown with --verbose, and whenever the case fails. */
+void note(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Skips unless the VM, or before there is one the hypervisor, has the capability. */
+int64_t need_cap(struct guest *g, visor_cap cap);
+#define NEED(g, cap) need_cap((g), VISOR_CAP_##cap)
+
+/* ---- checks ---- */
+
+void check_true(struct where where, bool passed, const char *text);
+void check_eq(struct where where, uint64_t actual, uint64_t expected, const char *text);
+void check_bytes(struct where where, const void *actual, const void *expected, size_t length,
+                 const char *text);
+int check_ok(struct where where, int result, const char *text);
+void check_error(struct where where, int result, int expected, const char *text);
+
+#define CHECK(condition)           check_true(HERE, (condition), #condition)
+#define CHECK_EQ(actual, expected) check_eq(HERE, (uint64_t)(actual), (uint64_t)(expected), #actual)
+#define CHECK_BYTES(actual, expected, length) \
+    check_bytes(HERE, (actual), (expected), (length), #actual)
+/* A call that must succeed; its value is the result. */
+#define CHECK_OK(call) check_ok(HERE, (call), #call)
+/* A call that must fail with exactly VISOR_<code>. */
+#define CHECK_ERROR(call, code) check_error(HERE, (call), VISOR_##code, #call)
+
+/* ---- running to an expected exit ---- */
+
+/* visor_vcpu_run(), again after INTR, which may happen at any time. Fails the case on an error. */
+int run_vcpu(struct where where, visor_vcpu *vcpu);
+visor_exit *run_to(struct where where, visor_vcpu *vcpu, visor_exit_reason reason);
+void run_to_write(struct where where, visor_vcpu *vcpu, visor_space space, uint64_t address,
+                  uint32_t length, uint64_t value);
+void run_to_read(struct where where, visor_vcpu *vcpu, visor_space space, uint64_t address,
+                 uint32_t length, uint64_t answer);
+/* The current exit in words. */
+const char *exit_text(const visor_exit *exit);
+
+#define RUN(g)            run_vcpu(HERE, (g)->vcpu)
+#define RUN_TO(g, reason) run_to(HERE, (g)->vcpu, VISOR_EXIT_##reason)
+#define RUN_TO_OUT(g, port, length, value) \
+    run_to_write(HERE, (g)->vcpu, VISOR_PIO, (port), (length), (value))
+#define RUN_TO_IN(g, port, length, answer) \
+    run_to_read(HERE, (g)->vcpu, VISOR_PIO, (port), (length), (answer))
+#define RUN_TO_MMIO_WRITE(g, gpa, length, value) \
+    run_to_write(HERE, (g)->vcpu, VISOR_MMIO, (gpa), (length), (value))
+#define RUN_TO_MMIO_READ(g, gpa, length, answer) \
+    run_to_read(HERE, (g)->vcpu, VISOR_MMIO, (gpa), (length), (answer))
+/* An exit of any kind that is not the expected one. */
+#define UNEXPECTED(g) FAIL("unexpected %s", exit_text(visor_vcpu_exit((g)->vcpu)))
+
+/* ---- small things that many cases need ---- */
+
+uint64_t page_size(void);
+uint64_t now_ns(void);
+void sleep_ms(unsigned ms);
+/* A thread that kicks the vCPU after `ms`; the end of the case waits for it. */
+void kick_later(visor_vcpu *vcpu, unsigned ms);
+
+uint64_t peek(struct guest *g, uint64_t gpa, uint32_t length);
+void poke(struct guest *g, uint64_t gpa, uint64_t value, uint32_t length);
+void put(struct guest *g, uint64_t gpa, const void *data, size_t length);
+
+/* An anonymous mapping of `length` bytes added at gpa; returns its slot. */
+uint32_t add_slot(struct guest *g, uint64_t gpa, uint64_t length, visor_mapping **out,
+                  bool read_only, bool log_dirty);
+/* Removes a slot and frees its mapping. */
+void drop_slot(struct guest *g, uint32_t slot);
+
+/* Eventfds. */
+visor_event event_create(void);
+/* The counter, which is reset; 0 if the event was not signalled. */
+uint64_t event_take(visor_event event);
+void event_signal(visor_event event);
+/* An empty unnamed file of this length. */
+visor_file file_create(uint64_t length);
+void file_close(visor_file file);
+/* Exchanges the file for one that can only be read. */
+void file_seal_read_only(visor_file *file);
+void file_write(visor_file file, uint64_t offset, const void *data, size_t length);
+void file_read(visor_file file, uint64_t offset, void *data, size_t length);
+
+/* A growing buffer as a stream: write to its end, read from its cursor. */
+struct buffer {
+    uint8_t *data;
+    size_t length, cursor;
+};
+visor_stream buffer_stream(struct buffer *buffer);
+void buffer_free(struct buffer *buffer);
+
+/* ---- the host ---- */
+
+/* Facts about this host that a quirk may depend on. */
+enum host_fact {
+    HOST_EMULATES = 1 << 0, /* the hypervisor emulates guests, with gaps (found by a guest) */
+    HOST_QEMU = 1 << 1,     /* the host's processor is QEMU's emulation (CPUID signature) */
+    HOST_AMD = 1 << 2,
+    HOST_INTEL = 1 << 3,
+};
+/* Called in a process of its own. */
+unsigned host_detect(visor_hypervisor *hv);
+
+/* ---- differences that are allowed ---- */
+
+struct quirk {
+    const char *backend; /* glob */
+    unsigned host;       /* facts that must all hold */
+    const char *cases;   /* glob of theme/name */
+    enum { QUIRK_SKIP, QUIRK_DIFFERS } kind;
+    const char *outcome; /* DIFFERS: glob that the failure's text must match */
+    const char *reason;
+};
+/* The quirk that applies to the case here, or NULL. */
+const struct quirk *quirk_find(const char *backend, unsigned host, const char *full_name);
+
+#endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* How the process of a case tells the suite what became of it. */
+#ifndef CONFORMANCE_REPORT_H
+#define CONFORMANCE_REPORT_H
+
+#include <pthread.h>
+
+#include "harness.h"
+
+enum outcome {
+    OUTCOME_PASSED,
+    OUTCOME_FAILED,
+    OUTCOME_SKIPPED,
+};
+
+struct report {
+    enum outcome outcome;
+    char text[1024];  /* why it failed or was skipped */
+    char notes[8192]; /* lines of note(), each ended by a newline */
+};
+
+/*
+ * Runs body(argument) in a process of its own for at most limit_s seconds. Crashing, hanging, and
+ * ending in any other way than by returning are failures that the text names.
+ */
+void report_run(struct report *out, void (*body)(void *argument), void *argument, unsigned limit_s);
+
+/* A thread that has to end before the process may; joined when the body has returned. */
+void report_join_later(pthread_t thread);
+
+#endif
