@@ -20,11 +20,28 @@ const struct visor__option kvm_options[] = {
     {NULL, NULL},
 };
 
+/* The name of a group; false if /etc/group has none. Not getgrgid_r(): it loads plugins, which a
+ * static program cannot. */
+static bool group_name(char *out, size_t capacity, gid_t gid)
+{
+    FILE *file = fopen("/etc/group", "re");
+    struct group entry, *group = NULL;
+    char buffer[4096];
+
+    if (file == NULL)
+        return false;
+    while (fgetgrent_r(file, &entry, buffer, sizeof(buffer), &group) == 0 && group->gr_gid != gid)
+        group = NULL;
+    fclose(file);
+    if (group != NULL)
+        snprintf(out, capacity, "%s", group->gr_name);
+    return group != NULL;
+}
+
 /* No permission: whose membership would help? */
 static int no_permission(const char *path, int err)
 {
-    char buffer[1024];
-    struct group entry, *group = NULL;
+    char group[64];
     struct stat st;
 
     kvm_error(op_open, err, "%s", path);
@@ -38,13 +55,13 @@ static int no_permission(const char *path, int err)
         return visor__error_hint("only its owner may use %s; as root: chgrp kvm %s && "
                                  "chmod 660 %s",
                                  path, path, path);
-    if (getgrgid_r(st.st_gid, &entry, buffer, sizeof(buffer), &group) != 0 || group == NULL)
+    if (!group_name(group, sizeof(group), st.st_gid))
         return visor__error_hint("%s belongs to group number %u, which has no name here; run with "
                                  "that group (docker: --group-add %u)",
                                  path, (unsigned)st.st_gid, (unsigned)st.st_gid);
     return visor__error_hint("%s belongs to group %s: sudo usermod -aG %s \"$USER\", then log in "
                              "again",
-                             path, group->gr_name, group->gr_name);
+                             path, group, group);
 }
 
 static int open_device(int *out, const char *path)

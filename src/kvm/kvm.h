@@ -61,6 +61,7 @@ struct kvm_vcpu {
     bool unsettled;        /* the kernel completes the last exit in the next KVM_RUN */
     struct kvm_dirty_gfn *ring; /* NULL without a dirty ring, and once detached. VM lock */
     uint32_t ring_next;         /* first entry not yet harvested. VM lock */
+    uint32_t ring_full_at;      /* ring_next when the ring was found full last. VM lock */
 };
 
 static inline struct kvm_hv *kvm_hv_of(const visor_hypervisor *hv)
@@ -164,6 +165,11 @@ extern const struct visor__option kvm_options[];
 
 /* ---- the architecture: VM side ---- */
 
+/*
+ * Whether the processor has the virtualization that KVM is made for. A paravirtual KVM, which does
+ * without, offers the same capabilities but keeps not all that they promise.
+ */
+bool kvm_arch_has_hardware(void);
 /* Width of guest-physical addresses in bits. */
 int64_t kvm_arch_gpa_bits(visor_hypervisor *hv);
 /* Capabilities whose answer depends on the architecture; vm is NULL when the host is asked. */

@@ -27,8 +27,14 @@ static uint32_t ring_cap(int fd)
     return KVM_CAP_DIRTY_LOG_RING;
 }
 
+/*
+ * A paravirtual KVM looks at how full the ring is far too seldom, and overwrites entries (seen on
+ * Linux 6.18: of 8192 pages, 8078 reported with a ring of 1024). It has the bitmap.
+ */
 int64_t kvm_dirty_ring_max(int fd)
 {
+    if (!kvm_arch_has_hardware())
+        return 0;
     return kvm_check(fd, ring_cap(fd)) / (int64_t)sizeof(struct kvm_dirty_gfn);
 }
 
@@ -79,6 +85,7 @@ int kvm_dirty_attach(visor_vcpu *vcpu)
         return kvm_error("mmap", errno, "the dirty ring of vCPU %u", vcpu->id);
     kvcpu->ring = ring;
     kvcpu->ring_next = 0;
+    kvcpu->ring_full_at = UINT32_MAX;
     return 0;
 }
 
@@ -163,13 +170,23 @@ void kvm_dirty_detach(visor_vcpu *vcpu)
     kvcpu->ring = NULL;
 }
 
+/*
+ * Once a full ring has been emptied, it cannot be full again before new entries have come, which
+ * are found here or were harvested by others. If neither, the kernel has lost count: say so, for
+ * the guest would be turned away for ever.
+ */
 int kvm_dirty_ring_full(visor_vcpu *vcpu)
 {
+    struct kvm_vcpu *kvcpu = kvm_vcpu_of(vcpu);
     visor_vm *vm = vcpu->vm;
     int ret;
 
     visor__mutex_lock(&vm->lock);
     ret = harvest_all(vm, &(struct target){.bitmap = NULL});
+    if (ret == 0 && kvcpu->ring_next == kvcpu->ring_full_at)
+        ret = visor__error(VISOR_EBROKEN, "kvm", "KVM_EXIT_DIRTY_RING_FULL",
+                           "vCPU %u: the kernel calls an empty dirty ring full", vcpu->id);
+    kvcpu->ring_full_at = kvcpu->ring_next;
     visor__mutex_unlock(&vm->lock);
     return ret;
 }

@@ -17,11 +17,8 @@ int64_t kvm_arch_gpa_bits(visor_hypervisor *hv)
     return eax & 0xff;
 }
 
-/*
- * Only hardware that intercepts RDTSC's result (VMX, SVM) gives the guest a counter of its own. A
- * KVM without either (a paravirtual one) takes the write of IA32_TSC and forgets it.
- */
-static bool has_tsc_offset(void)
+/* CPUID: leaf 1, ECX bit 5 (SDM vol. 2A) is VMX; leaf 80000001h, ECX bit 2 (APM vol. 3) SVM. */
+bool kvm_arch_has_hardware(void)
 {
     unsigned eax, ebx, ecx, edx;
 
@@ -50,7 +47,9 @@ int64_t kvm_arch_cap(visor_hypervisor *hv, visor_vm *vm, visor_cap cap)
     case VISOR_CAP_X86_TSC_DEADLINE:
         return (vm == NULL || vm->config.irqchip != VISOR_IRQCHIP_NONE) &&
                kvm_check(fd, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
-    case VISOR_CAP_X86_TSC_OFFSET: return has_tsc_offset();
+    /* Without hardware, RDTSC in the guest reads the host's counter, whatever IA32_TSC was set to.
+     */
+    case VISOR_CAP_X86_TSC_OFFSET: return kvm_arch_has_hardware();
     case VISOR_CAP_IRQCHIP_SPLIT: return kvm_check(fd, KVM_CAP_SPLIT_IRQCHIP) > 0;
     case VISOR_CAP_SYNC_REGS: return kvm_check(fd, KVM_CAP_SYNC_REGS) > 0;
     case VISOR_CAP_HYPERCALLS: return kvm_check(fd, KVM_CAP_EXIT_HYPERCALL);
