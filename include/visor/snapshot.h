@@ -26,7 +26,14 @@ VISOR_API int visor_stream_file(visor_stream *out, visor_file file);
 
 typedef struct visor_snapshot_config {
     uint32_t size;
-    bool without_memory; /* leave guest memory out: the caller moves it */
+    bool without_memory; /* leave guest memory out: the caller moves it; the same on both sides */
+    /*
+     * Restoring: told, if not NULL, what was left behind although nothing failed, a line without
+     * newline each: performance MSRs that this host does not have (IA32_PERF_CAPABILITIES 0x345,
+     * AMD's PERF_CTLn and PERF_CTRn 0xc0010200 to 0xc001020b).
+     */
+    void (*note)(void *context, const char *line);
+    void *context;
 } visor_snapshot_config;
 #define VISOR_SNAPSHOT_CONFIG_INIT {.size = sizeof(visor_snapshot_config)}
 
@@ -42,8 +49,9 @@ VISOR_API int visor_vm_save(visor_vm *vm, const visor_stream *stream,
 /*
  * Restores into a VM of the same architecture, memory layout, interrupt chip and vCPU ids
  * (EMISMATCH), fresh or used, on any backend. Data that is not a snapshot, is cut short or fails
- * its checksum is EFORMAT; what cannot be set names the piece of state. After a failure the VM's
- * state is undefined but safe; restore again or free it.
+ * its checksum is EFORMAT; what cannot be set names the piece of state. An MSR that has its value already
+ * is not written, and one that this host lacks is passed over if its value was 0. After a failure
+ * the VM's state is undefined but safe; restore again or free it.
  */
 VISOR_API int visor_vm_restore(visor_vm *vm, const visor_stream *stream,
                                const visor_snapshot_config *config);
@@ -52,7 +60,11 @@ VISOR_API int visor_vm_restore(visor_vm *vm, const visor_stream *stream,
 VISOR_API int visor_vcpu_save(visor_vcpu *vcpu, const visor_stream *stream);
 VISOR_API int visor_vcpu_restore(visor_vcpu *vcpu, const visor_stream *stream);
 
-/* Puts every piece of the vCPU's state to its architectural reset value. */
+/*
+ * Puts every piece of the vCPU's state to its architectural reset value; CPUID and what describes
+ * the processor stay. An access that waits for its answer is dropped. vCPU 0 is the one that
+ * starts; others wait for INIT if there is an interrupt chip in the hypervisor.
+ */
 VISOR_API int visor_vcpu_reset(visor_vcpu *vcpu);
 
 /*

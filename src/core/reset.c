@@ -17,7 +17,7 @@ static int reset_piece(visor_vcpu *vcpu, enum visor__state piece)
 
         ret = visor__states[piece].reset(value, length, vcpu);
         if (ret > 0)
-            ret = visor__state_set(vcpu, piece, value, length);
+            ret = visor__state_set(vcpu, piece, value, length, NULL);
     }
     free(value);
     return ret < 0 ? visor__error_context("resetting %s", visor__states[piece].name) : 0;

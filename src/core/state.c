@@ -136,14 +136,15 @@ static bool is_set_already(visor_vcpu *vcpu, enum visor__state piece, const void
     return same;
 }
 
-int visor__state_set(visor_vcpu *vcpu, enum visor__state piece, const void *value, size_t length)
+int visor__state_set(visor_vcpu *vcpu, enum visor__state piece, const void *value, size_t length,
+                     const struct visor__printer *notes)
 {
     int ret = check_value(vcpu, piece, value, length);
 
     if (ret < 0)
         return ret;
     if (piece == VISOR__STATE_X86_MSRS)
-        return visor__x86_restore_msrs(vcpu, value, length / sizeof(visor_x86_msr));
+        return visor__x86_restore_msrs(vcpu, value, length / sizeof(visor_x86_msr), notes);
     /* A vCPU that has run, or a backend that fixes CPUID at creation, takes no new one. */
     if (piece == VISOR__STATE_X86_CPUID && is_set_already(vcpu, piece, value, length))
         return 0;
@@ -159,7 +160,7 @@ int visor__state_abandon(visor_vcpu *vcpu)
     } while (ret > VISOR_EXIT_NONE);
     if (ret == 0 && vcpu->vm->config.arch == VISOR_ARCH_X86_64 &&
         visor_vm_cap(vcpu->vm, VISOR_CAP_X86_NESTED_STATE_SIZE) > 0)
-        ret = visor__state_set(vcpu, VISOR__STATE_X86_NESTED, NULL, 0);
+        ret = visor__state_set(vcpu, VISOR__STATE_X86_NESTED, NULL, 0, NULL);
     return ret;
 }
 
@@ -178,7 +179,7 @@ int visor_vcpu_set_mp_state(visor_vcpu *vcpu, visor_mp_state state)
 {
     const uint32_t value = (uint32_t)state;
 
-    return visor__state_set(vcpu, VISOR__STATE_X86_MP_STATE, &value, sizeof(value));
+    return visor__state_set(vcpu, VISOR__STATE_X86_MP_STATE, &value, sizeof(value), NULL);
 }
 
 /* ---- VM ---- */

@@ -4,10 +4,11 @@
  * tests' comparison all come from these tables.
  *
  * X(ID, name, type, variable, save, restore)
- *   name      a bare word: in snapshots, dumps and errors as text, and the last part of the names
- * of the piece's own functions: visor__reset_x86_NAME(), visor__dump_x86_NAME() type      the
- * public structure; for variable pieces the element of an array or image save      rank when
- * saving: MP_STATE first, because KVM folds pending INIT/SIPI into the state when it is asked for
+ *   name      a bare word: in snapshots, dumps and errors as text, and the last part of the names of
+ *             the piece's own functions: visor__reset_x86_NAME(), visor__dump_x86_NAME()
+ *   type      the public structure; for variable pieces the element of an array or image
+ *   save      rank when saving: MP_STATE first, because KVM folds pending INIT/SIPI into the state
+ *             when it is asked for
  *   restore   rank when restoring. CPUID decides what all else may hold. APIC_BASE and LAPIC come
  *             before MSRS, or the TSC deadline is refused. XCRS before XSAVE. EVENTS after REGS:
  *             KVM_SET_REGS drops a pending exception. MP_STATE last: it may start the vCPU.
@@ -18,26 +19,26 @@
 
 #include <visor.h>
 
-#define VISOR__X86_STATES(X)                                      \
-    X(X86_MP_STATE, mp_state, uint32_t, false, 0, 12)             \
-    X(X86_CPUID, cpuid, visor_x86_cpuid_entry, true, 1, 0)        \
-    X(X86_APIC_BASE, apic_base, uint64_t, false, 2, 1)            \
-    X(X86_LAPIC, lapic, visor_x86_lapic, false, 3, 2)             \
-    X(X86_REGS, regs, visor_x86_regs, false, 4, 3)                \
-    X(X86_SREGS, sregs, visor_x86_sregs, false, 5, 4)             \
-    X(X86_DEBUGREGS, debugregs, visor_x86_debugregs, false, 6, 5) \
-    X(X86_XCRS, xcrs, visor_x86_xcrs, false, 7, 6)                \
-    X(X86_FPU, fpu, visor_x86_fpu, false, 8, 7)                   \
-    X(X86_XSAVE, xsave, uint8_t, true, 9, 8)                      \
-    X(X86_MSRS, msrs, visor_x86_msr, true, 10, 9)                 \
-    X(X86_NESTED, nested, uint8_t, true, 11, 10)                  \
+#define VISOR__X86_STATES(X)                                                                       \
+    X(X86_MP_STATE, mp_state, uint32_t, false, 0, 12)                                              \
+    X(X86_CPUID, cpuid, visor_x86_cpuid_entry, true, 1, 0)                                         \
+    X(X86_APIC_BASE, apic_base, uint64_t, false, 2, 1)                                             \
+    X(X86_LAPIC, lapic, visor_x86_lapic, false, 3, 2)                                              \
+    X(X86_REGS, regs, visor_x86_regs, false, 4, 3)                                                 \
+    X(X86_SREGS, sregs, visor_x86_sregs, false, 5, 4)                                              \
+    X(X86_DEBUGREGS, debugregs, visor_x86_debugregs, false, 6, 5)                                  \
+    X(X86_XCRS, xcrs, visor_x86_xcrs, false, 7, 6)                                                 \
+    X(X86_FPU, fpu, visor_x86_fpu, false, 8, 7)                                                    \
+    X(X86_XSAVE, xsave, uint8_t, true, 9, 8)                                                       \
+    X(X86_MSRS, msrs, visor_x86_msr, true, 10, 9)                                                  \
+    X(X86_NESTED, nested, uint8_t, true, 11, 10)                                                   \
     X(X86_EVENTS, events, visor_x86_events, false, 12, 11)
 
 enum visor__state {
 #define VISOR__STATE_ENUM(id, ...) VISOR__STATE_##id,
     VISOR__X86_STATES(VISOR__STATE_ENUM)
 #undef VISOR__STATE_ENUM
-        VISOR__STATE_COUNT
+    VISOR__STATE_COUNT
 };
 
 /*
@@ -45,19 +46,19 @@ enum visor__state {
  * restoring. The chips go through x86->get_chip, ROUTES is kept by the core, CLOCK goes through the
  * clock table.
  */
-#define VISOR__VM_STATES(X)                                   \
-    X(X86_PIT, pit, visor_x86_pit, false)                     \
-    X(X86_PIC_PRIMARY, pic_primary, visor_x86_pic, false)     \
-    X(X86_PIC_SECONDARY, pic_secondary, visor_x86_pic, false) \
-    X(X86_IOAPIC, ioapic, visor_x86_ioapic, false)            \
-    X(ROUTES, routes, struct visor__route_image, true)        \
+#define VISOR__VM_STATES(X)                                                                        \
+    X(X86_PIT, pit, visor_x86_pit, false)                                                          \
+    X(X86_PIC_PRIMARY, pic_primary, visor_x86_pic, false)                                          \
+    X(X86_PIC_SECONDARY, pic_secondary, visor_x86_pic, false)                                      \
+    X(X86_IOAPIC, ioapic, visor_x86_ioapic, false)                                                 \
+    X(ROUTES, routes, struct visor__route_image, true)                                             \
     X(CLOCK, clock, uint64_t, false)
 
 enum visor__vm_state {
 #define VISOR__VM_STATE_ENUM(id, ...) VISOR__VM_STATE_##id,
     VISOR__VM_STATES(VISOR__VM_STATE_ENUM)
 #undef VISOR__VM_STATE_ENUM
-        VISOR__VM_STATE_COUNT
+    VISOR__VM_STATE_COUNT
 };
 
 /* A visor_route without padding, as snapshots hold it. */
@@ -102,10 +103,12 @@ enum visor__state visor__state_by_restore(visor_arch arch, unsigned rank);
 /*
  * One piece of a vCPU, as backend.h has it for get_state and set_state, and beyond it: MSRS is
  * assembled from the list of the hypervisor, set checks what it is given (EINVAL, EMISMATCH), and
- * CPUID and MSRS that are as wanted already are not written again.
+ * CPUID and MSRS that are as wanted already are not written again. notes (may be NULL, and so may
+ * its print) is told of MSRs that were left behind.
  */
 int visor__state_get(void *buf, size_t capacity, visor_vcpu *vcpu, enum visor__state piece);
-int visor__state_set(visor_vcpu *vcpu, enum visor__state piece, const void *value, size_t length);
+int visor__state_set(visor_vcpu *vcpu, enum visor__state piece, const void *value, size_t length,
+                     const struct visor__printer *notes);
 /* get into memory of the right size, which the caller frees; NULL if the length is 0. */
 int visor__state_read(void **out, visor_vcpu *vcpu, enum visor__state piece);
 /* Ends what a restore must not find: an access that has not been completed, nested guest mode. */

@@ -18,9 +18,10 @@ int visor__x86_ops(const struct visor__x86_ops **out, const visor_vm *vm, const 
 /*
  * Sets MSRs as a restore must: one that has its value already is not written (it may be read-only),
  * one that the vCPU does not have is passed over if its value is 0, and the few of
- * visor__x86_msr_is_tolerated() may refuse.
+ * visor__x86_msr_is_tolerated() may refuse, which notes is told.
  */
-int visor__x86_restore_msrs(visor_vcpu *vcpu, const visor_x86_msr *msrs, size_t count);
+int visor__x86_restore_msrs(visor_vcpu *vcpu, const visor_x86_msr *msrs, size_t count,
+                            const struct visor__printer *notes);
 
 /* MSRs whose loss does no harm to the guest: performance counters that the new host lacks. */
 bool visor__x86_msr_is_tolerated(uint32_t index);

@@ -41,7 +41,7 @@ static int set_piece(visor_vcpu *vcpu, enum visor__state piece, const void *valu
 {
     int ret = check_arch(vcpu->vm, operation);
 
-    return ret < 0 ? ret : visor__state_set(vcpu, piece, value, size);
+    return ret < 0 ? ret : visor__state_set(vcpu, piece, value, size, NULL);
 }
 
 /* A getter and a setter for every piece of fixed size that has a structure of its own. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Model-specific registers of x86-64 guests: lists of any length, and the rules of a restore. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -193,9 +194,21 @@ static int read_present_values(visor_x86_msr *present, const visor_x86_msr *want
     return 0;
 }
 
+static void note_lost(const struct visor__printer *notes, const visor_vcpu *vcpu,
+                      const visor_x86_msr *msr)
+{
+    char line[128];
+
+    if (notes == NULL || notes->print == NULL)
+        return;
+    snprintf(line, sizeof(line), "vCPU %u: MSR 0x%x cannot be set to 0x%llx here", vcpu->id,
+             msr->index, (unsigned long long)msr->value);
+    notes->print(notes->context, line);
+}
+
 /* Writes all in order; the tolerated ones may fail. */
 static int write_tolerant(visor_vcpu *vcpu, const visor_x86_msr *msrs, size_t count,
-                          const struct visor__x86_ops *ops)
+                          const struct visor__x86_ops *ops, const struct visor__printer *notes)
 {
     size_t done = 0;
 
@@ -208,12 +221,13 @@ static int write_tolerant(visor_vcpu *vcpu, const visor_x86_msr *msrs, size_t co
         if (!visor__x86_msr_is_tolerated(msrs[done].index))
             return visor__error_context("MSR 0x%x = 0x%llx", msrs[done].index,
                                         (unsigned long long)msrs[done].value);
-        done++;
+        note_lost(notes, vcpu, &msrs[done++]);
     }
     return 0;
 }
 
-int visor__x86_restore_msrs(visor_vcpu *vcpu, const visor_x86_msr *msrs, size_t count)
+int visor__x86_restore_msrs(visor_vcpu *vcpu, const visor_x86_msr *msrs, size_t count,
+                            const struct visor__printer *notes)
 {
     const struct visor__x86_ops *ops;
     visor_x86_msr *present;
@@ -231,7 +245,7 @@ int visor__x86_restore_msrs(visor_vcpu *vcpu, const visor_x86_msr *msrs, size_t 
             present[changed++] = (visor_x86_msr){.index = msrs[i].index, .value = msrs[i].value};
     }
     if (ret == 0)
-        ret = write_tolerant(vcpu, present, changed, ops);
+        ret = write_tolerant(vcpu, present, changed, ops, notes);
     free(present);
     return ret;
 }

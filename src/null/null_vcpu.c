@@ -6,6 +6,8 @@
 
 #include "null/script.h"
 
+#define MUST_LEAVE (-1)
+
 static int create(visor_vcpu *vcpu)
 {
     int ret = NULL_FAULT(vcpu->vm->hv, vcpu, create);
@@ -163,7 +165,7 @@ static void deliver_interrupt(visor_vcpu *vcpu)
     events->nmi.pending = 0;
 }
 
-/* Guest code, until something makes it leave. VISOR_EXIT_KICKED: the mark of kick(). */
+/* Guest code, until something makes it leave: an exit, or MUST_LEAVE for the mark of kick(). */
 static int enter_guest(visor_vcpu *vcpu)
 {
     struct null_vcpu *null = null_vcpu_of(vcpu);
@@ -172,7 +174,7 @@ static int enter_guest(visor_vcpu *vcpu)
     deliver_interrupt(vcpu);
     do {
         if (atomic_load(&null->leave))
-            return VISOR_EXIT_KICKED;
+            return MUST_LEAVE;
         if (null->irq_window && null_x86_ops.ready_for_interrupt(vcpu) > 0)
             return VISOR_EXIT_IRQ_WINDOW;
         reason = execute(vcpu);
@@ -200,9 +202,9 @@ static int run(visor_vcpu *vcpu)
         if (visor__run_begin(vcpu, forget_kick))
             return VISOR_EXIT_KICKED;
         reason = enter_guest(vcpu);
-        kicked = visor__run_end(vcpu, reason == VISOR_EXIT_KICKED);
-    } while (reason == VISOR_EXIT_KICKED && !kicked); /* only nudged */
-    return reason;
+        kicked = visor__run_end(vcpu, reason == MUST_LEAVE);
+    } while (reason == MUST_LEAVE && !kicked); /* only nudged */
+    return kicked ? VISOR_EXIT_KICKED : reason;
 }
 
 static int settle(visor_vcpu *vcpu)
