@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Loaders: they read a kernel out of a file and put it into guest memory. They believe nothing that
+ * a file says, and when they refuse one they say what it looks like.
+ *
+ * Functions return 0, or a VISOR_E... code with `error` filled in: EFORMAT for a file that is not
+ * what it should be, ELIMIT for what does not fit into the guest.
+ */
+#ifndef VMM_BOOT_H
+#define VMM_BOOT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "devices/device.h"
+
+/* A file in memory, read-only. */
+struct boot_image {
+    const char *path; /* for messages */
+    const uint8_t *data;
+    size_t size;
+};
+
+/* Maps a regular, non-empty file. `what` names its role in messages: "kernel", "initrd". */
+int boot_image_open(struct boot_image *out, const char *path, const char *what, vmm_error *error);
+/* Takes what boot_image_open() gave, or an image of zeros. */
+void boot_image_close(struct boot_image *image);
+
+/* What a file looks like, for people: "an arm64 Image", "a gzip file". Cut to fit capacity. */
+void boot_identify(char *out, size_t capacity, const uint8_t *data, size_t size);
+
+/* A range of the guest-physical address space as firmware tells of it, in E820's types. */
+enum boot_range_type {
+    BOOT_RANGE_RAM = 1,
+    BOOT_RANGE_RESERVED = 2,
+    BOOT_RANGE_ACPI = 3,
+};
+struct boot_range {
+    uint64_t gpa, length;
+    enum boot_range_type type;
+};
+
+/* What a kernel is given on x86. */
+struct boot_x86_config {
+    visor_memory *memory;
+    const struct boot_range *map;    /* the memory map, sorted */
+    size_t map_count;                /* at most 128, which is what the Linux protocol carries */
+    const char *params;              /* kernel command line */
+    const struct boot_image *initrd; /* NULL: none */
+    uint64_t rsdp_gpa;               /* ACPI's root */
+    uint64_t info_gpa;               /* a page for the structure that the kernel is started with */
+    uint64_t params_gpa;             /* a page for the command line */
+    uint64_t floor_gpa;              /* kernels and the initrd are loaded at or above this */
+};
+
+/* How to start it. */
+struct boot_x86_entry {
+    enum {
+        BOOT_X86_LINUX64, /* long mode, identity mapped, RSI = info (Linux, x86/boot.rst, 64-bit) */
+        BOOT_X86_PVH,     /* 32-bit protected mode, paging off, EBX = info (Xen's PVH) */
+    } protocol;
+    uint64_t entry;
+    uint64_t info;
+};
+
+/* Loads a bzImage or an ELF file with a PVH note, whichever it is. */
+int boot_x86_load(struct boot_x86_entry *out, const struct boot_image *kernel,
+                  const struct boot_x86_config *config, vmm_error *error);
+
+/* The two loaders behind it, for files that boot_x86_load() has told apart. */
+int boot_bzimage_load(struct boot_x86_entry *out, const struct boot_image *kernel,
+                      const struct boot_x86_config *config, vmm_error *error);
+int boot_elf_load(struct boot_x86_entry *out, const struct boot_image *kernel,
+                  const struct boot_x86_config *config, vmm_error *error);
+
+/* The longest command line that a Linux kernel of x86 keeps, without its NUL. */
+#define BOOT_X86_PARAMS_MAX 2047
+
+/*
+ * Puts the initrd as high as it goes into the RAM region that holds `above`, at or above that
+ * address and not past `last` (the highest address its last byte may have).
+ */
+int boot_place_initrd(uint64_t *gpa, const struct boot_x86_config *config, uint64_t above,
+                      uint64_t last, vmm_error *error);
+/* Writes the command line with its NUL, if it is at most `max` characters long. */
+int boot_write_params(const struct boot_x86_config *config, size_t max, vmm_error *error);
+/* visor_memory_write() with a message. */
+int boot_write(const struct boot_x86_config *config, uint64_t gpa, const void *data, size_t length,
+               const char *what, vmm_error *error);
+
+/* Little-endian numbers at any alignment. The caller has checked the bounds. */
+static inline uint16_t boot_get16(const uint8_t *at)
+{
+    return (uint16_t)(at[0] | at[1] << 8);
+}
+
+static inline uint32_t boot_get32(const uint8_t *at)
+{
+    return boot_get16(at) | (uint32_t)boot_get16(at + 2) << 16;
+}
+
+static inline uint64_t boot_get64(const uint8_t *at)
+{
+    return boot_get32(at) | (uint64_t)boot_get32(at + 4) << 32;
+}
+
+static inline void boot_put32(uint8_t *at, uint32_t value)
+{
+    for (int i = 0; i < 4; i++)
+        at[i] = (uint8_t)(value >> (8 * i));
+}
+
+static inline void boot_put64(uint8_t *at, uint64_t value)
+{
+    boot_put32(at, (uint32_t)value);
+    boot_put32(at + 4, (uint32_t)(value >> 32));
+}
+
+#endif
