@@ -135,8 +135,10 @@ TEST(package_lengths_take_as_few_bytes_as_they_can)
         uint8_t bytes[3];
         size_t count;
     } cases[] = {
-        {1, {0x02}, 1},          {62, {0x3f}, 1},
-        {63, {0x41, 0x04}, 2},   {4093, {0x4f, 0xff}, 2},
+        {1, {0x02}, 1},
+        {62, {0x3f}, 1},
+        {63, {0x41, 0x04}, 2},
+        {4093, {0x4f, 0xff}, 2},
         {4094, {0x81, 0x00, 0x01}, 3},
     };
     static const uint8_t zeros[8192];
@@ -156,11 +158,10 @@ TEST(package_lengths_take_as_few_bytes_as_they_can)
 TEST(names_and_integers_are_encoded_as_the_specification_says)
 {
     static const uint8_t expected[] = {
-        0x08, '_', 'H', 'I', 'D', 0x0c, 0x41, 0xd0, 0x0a, 0x08,          /* EISAID("PNP0A08") */
-        0x08, '\\', '_', 'S', '5', '_', 0x00, 0x01, 0x0a, 0x02,
-        0x08, 0x2e, '_', 'S', 'B', '_', 'P', 'C', 'I', '0', 0x0b, 0x34, 0x12,
-        0x08, 0x2f, 0x03, 'A', '_', '_', '_', 'B', '_', '_', '_', 'C', '_', '_', '_', 0x0e,
-        0x00, 0x00, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00,
+        0x08, '_',  'H', 'I', 'D',  0x0c, 0x41, 0xd0, 0x0a, 0x08, /* EISAID("PNP0A08") */
+        0x08, '\\', '_', 'S', '5',  '_',  0x00, 0x01, 0x0a, 0x02, 0x08, 0x2e, '_',  'S',  'B',  '_',
+        'P',  'C',  'I', '0', 0x0b, 0x34, 0x12, 0x08, 0x2f, 0x03, 'A',  '_',  '_',  '_',  'B',  '_',
+        '_',  '_',  'C', '_', '_',  '_',  0x0e, 0x00, 0x00, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00,
     };
     uint8_t data[128];
     struct aml aml = {.data = data, .capacity = sizeof(data)};
@@ -227,14 +228,17 @@ TEST(iasl_takes_the_tables_apart_and_puts_the_dsdt_together_again)
     at[3] = get(at[0] + 40, 4) - GPA;
     for (int i = 0; i < 4; i++) {
         CHECK(save(directory, names[i], at[i]));
-        snprintf(command, sizeof(command), "cd %s && iasl -d %s.aml >%s.log 2>&1 && "
-                 "! grep -iE 'error|warning|invalid' %s.log", directory, names[i], names[i],
-                 names[i]);
+        snprintf(command, sizeof(command),
+                 "cd %s && iasl -d %s.aml >%s.log 2>&1 && "
+                 "! grep -iE 'error|warning|invalid' %s.log",
+                 directory, names[i], names[i], names[i]);
         CHECK_INT(system(command), 0);
     }
     /* Warnings about style are iasl's business; errors would be ours. */
-    snprintf(command, sizeof(command), "cd %s && iasl -p again dsdt.dsl >again.log 2>&1 && "
-             "grep -q ' 0 Errors, 0 Warnings' again.log", directory);
+    snprintf(command, sizeof(command),
+             "cd %s && iasl -p again dsdt.dsl >again.log 2>&1 && "
+             "grep -q ' 0 Errors, 0 Warnings' again.log",
+             directory);
     CHECK_INT(system(command), 0);
     CHECK(listing_has(directory, "dsdt", "Device (PCI0)"));
     CHECK(listing_has(directory, "dsdt", "EisaId (\"PNP0A08\")"));

@@ -189,7 +189,7 @@ int boot_elf_load(struct boot_x86_entry *out, const struct boot_image *kernel,
                   const struct boot_x86_config *config, vmm_error *error)
 {
     uint64_t entry = 0, end = config->floor_gpa, initrd = 0;
-    bool has_entry = false;
+    bool has_entry = false, entry_is_loaded = false;
     struct segment segment;
     unsigned int count;
     int code;
@@ -216,8 +216,11 @@ int boot_elf_load(struct boot_x86_entry *out, const struct boot_image *kernel,
             code = load_segment(&end, kernel, &segment, config, error);
         if (code != 0)
             return code;
+        if (segment.type == PT_LOAD && entry >= segment.paddr &&
+            entry - segment.paddr < segment.file_size)
+            entry_is_loaded = true;
     }
-    if (entry < config->floor_gpa || entry >= end || entry > UINT32_MAX)
+    if (!entry_is_loaded || entry > UINT32_MAX)
         return vmm_fail(error, VISOR_EFORMAT,
                         "kernel '%s' is malformed: its entry point 0x%" PRIx64 " is outside of it",
                         kernel->path, entry);
