@@ -156,8 +156,8 @@ int boot_bzimage_load(struct boot_x86_entry *out, const struct boot_image *kerne
                       const struct boot_x86_config *config, vmm_error *error)
 {
     uint8_t page[ZP_SIZE] = {0};
-    struct header header;
-    uint64_t address, initrd = 0;
+    struct header header = {0};
+    uint64_t address = 0, initrd = 0;
     size_t header_end;
     int code;
 

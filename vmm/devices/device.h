@@ -35,6 +35,7 @@ int vmm_fail_visor(vmm_error *error, int code, const char *what);
 typedef enum vmm_request {
     VMM_REQUEST_POWEROFF = 1,
     VMM_REQUEST_RESET = 2,
+    VMM_REQUEST_PANIC = 3, /* it reports that it cannot go on */
 } vmm_request;
 
 typedef struct vmm_host {

@@ -49,4 +49,11 @@ void pm_free(pm *block);
  * listen. Any thread. */
 bool pm_power_button(pm *block);
 
+/* The panic device of QEMU, at a port that ACPI tells of ("QEMU0001"): VMM_REQUEST_PANIC. */
+#define PVPANIC_PORT 0x505
+
+typedef struct pvpanic pvpanic;
+int pvpanic_create(pvpanic **out, const vmm_host *host, vmm_error *error);
+void pvpanic_free(pvpanic *device);
+
 #endif

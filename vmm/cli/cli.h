@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The visor command: what its files share. */
+#ifndef VMM_CLI_H
+#define VMM_CLI_H
+
+#include "devices/loop.h"
+#include "machine/machine.h"
+
+/*
+ * Exit status: X(name, value, text). The numbers are those of the `crosvm` command.
+ * Ended by a signal N, the command dies of that signal, which shells show as 128 + N.
+ */
+#define CLI_STATUSES(X)                                                                     \
+    X(OK, 0, "the guest powered off, or Ctrl-A x was typed")                                \
+    X(ERROR, 1, "the host failed: a file, the hypervisor, memory")                          \
+    X(RESET, 32, "the guest asked for a reset")                                             \
+    X(CRASH, 33, "the guest crashed: triple fault, or an exit that nothing can go on from") \
+    X(PANIC, 34, "the guest reported a panic (pvpanic)")                                    \
+    X(USAGE, 35, "an option or argument is wrong")
+
+enum cli_status {
+#define CLI_STATUS_ENUM_(name, value, text) STATUS_##name = (value),
+    CLI_STATUSES(CLI_STATUS_ENUM_)
+#undef CLI_STATUS_ENUM_
+};
+
+/* The commands; argv[0] is the command's name. They return an exit status. */
+int cli_run(int argc, char **argv);
+int cli_info(int argc, char **argv);
+void cli_run_help(void);
+void cli_info_help(void);
+
+/* "visor: " and a line on standard error, with a carriage return while the terminal is raw. */
+__attribute__((format(printf, 1, 2))) void cli_say(const char *format, ...);
+
+/* ---- options of run (options.c) ---- */
+
+enum serial_type {
+    SERIAL_STDOUT,
+    SERIAL_FILE,
+    SERIAL_UNIX,
+    SERIAL_SINK,
+};
+
+struct serial_option {
+    bool given;
+    enum serial_type type;
+    char *path;
+    bool console; /* the kernel's console */
+    bool stdin_;  /* input from standard input */
+};
+
+struct run_options {
+    uint32_t cpus;
+    uint64_t mem_mib;
+    char *kernel, *initrd, *hypervisor;
+    char *params; /* complete: the defaults, then what was given */
+    struct serial_option serial[MACHINE_SERIAL_PORTS];
+    virtio_blk_config disks[MACHINE_DISKS];
+    size_t disk_count;
+    bool entropy;
+    bool help;
+};
+
+/* 0, or VISOR_EINVAL. To be freed in either case. */
+int run_options_parse(struct run_options *out, int argc, char **argv, vmm_error *error);
+void run_options_free(struct run_options *options);
+
+/* ---- the terminal (terminal.c): one per process ---- */
+
+/*
+ * Puts the terminal that standard input is into raw mode, if it is one and this process is in its
+ * foreground; true if so. It is restored by terminal_restore(), at exit, and by fatal signals.
+ */
+bool terminal_raw(void);
+/* Safe in signal handlers. */
+void terminal_restore(void);
+bool terminal_is_raw(void);
+
+/* ---- the far ends of serial ports (console.c) ---- */
+
+struct console;
+/* What typing Ctrl-A and a letter asks for. */
+enum console_command {
+    CONSOLE_QUIT,
+    CONSOLE_POWER_BUTTON,
+};
+typedef void (*console_command_handler)(void *context, enum console_command command);
+
+/* Opens what the option names, and fills in the machine's side of it. */
+int console_create(struct console **out, const struct serial_option *option,
+                   struct machine_serial *end, console_command_handler command, void *context,
+                   vmm_error *error);
+/* Connects it to the port, before the machine starts. */
+int console_attach(struct console *console, vmm_loop *loop, serial *port, vmm_error *error);
+/* Writes out what is left, for a second at most. */
+void console_free(struct console *console);
+
+#endif

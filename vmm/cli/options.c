@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Options of `visor run`. Names follow crosvm's. */
+#include <ctype.h>
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+
+#define DEFAULT_MIB 256
+
+/* ---- words ---- */
+
+static int parse_number(uint64_t *out, const char *text, const char *what, vmm_error *error)
+{
+    unsigned long long value;
+    char *end;
+
+    errno = 0;
+    value = strtoull(text, &end, 10);
+    if (!isdigit((unsigned char)text[0]) || *end != '\0')
+        return vmm_fail(error, VISOR_EINVAL, "%s: '%s' is not a whole number", what, text);
+    if (errno == ERANGE)
+        return vmm_fail(error, VISOR_EINVAL, "%s: %s is too large", what, text);
+    *out = value;
+    return 0;
+}
+
+/* A flag of a key list: "ro", "ro=true", "ro=false". */
+static int parse_flag(bool *out, const char *value, const char *key, vmm_error *error)
+{
+    if (value == NULL || strcmp(value, "true") == 0)
+        *out = true;
+    else if (strcmp(value, "false") == 0)
+        *out = false;
+    else
+        return vmm_fail(error, VISOR_EINVAL, "%s=%s: true or false is wanted", key, value);
+    return 0;
+}
+
+/* Takes the next "key=value" or "key" (value NULL) off a list; false at its end. */
+static bool next_pair(char **list, char **key, char **value)
+{
+    char *word = strsep(list, ",");
+
+    if (word == NULL)
+        return false;
+    *key = word;
+    *value = strchr(word, '=');
+    if (*value != NULL)
+        *(*value)++ = '\0';
+    return true;
+}
+
+static int set_string(char **out, const char *value, vmm_error *error)
+{
+    free(*out);
+    *out = strdup(value);
+    return *out != NULL ? 0 : vmm_fail(error, VISOR_ENOMEM, "out of memory");
+}
+
+/* ---- the kernel command line ---- */
+
+static int append_param(struct run_options *options, const char *text, vmm_error *error)
+{
+    char *joined;
+
+    if (asprintf(&joined, "%s%s%s", options->params != NULL ? options->params : "",
+                 options->params != NULL ? " " : "", text) < 0)
+        return vmm_fail(error, VISOR_ENOMEM, "out of memory");
+    free(options->params);
+    options->params = joined;
+    return 0;
+}
+
+/* What was given comes last, so that it wins. */
+static int complete_params(struct run_options *options, vmm_error *error)
+{
+    char *given = options->params;
+    char console[32];
+    int code;
+
+    options->params = NULL;
+    code = append_param(options, "panic=-1", error);
+    for (size_t i = 0; i < MACHINE_SERIAL_PORTS && code == 0; i++) {
+        if (!options->serial[i].given || !options->serial[i].console)
+            continue;
+        snprintf(console, sizeof(console), "console=ttyS%zu", i);
+        code = append_param(options, console, error);
+    }
+    if (code == 0 && given != NULL)
+        code = append_param(options, given, error);
+    free(given);
+    return code;
+}
+
+/* ---- disks ---- */
+
+/* path=FILE[,ro[=true]][,id=NAME]; the first word may be the path alone. */
+static int parse_disk(struct run_options *options, char *text, bool read_only, vmm_error *error)
+{
+    virtio_blk_config disk = {.read_only = read_only};
+    char *list = text, *key, *value;
+    int code = 0;
+
+    if (options->disk_count == MACHINE_DISKS)
+        return vmm_fail(error, VISOR_EINVAL, "--block: at most %d disks", MACHINE_DISKS);
+    for (bool first = true; code == 0 && next_pair(&list, &key, &value); first = false) {
+        if (first && value == NULL)
+            disk.path = key;
+        else if (strcmp(key, "path") == 0 && value != NULL)
+            disk.path = value;
+        else if (strcmp(key, "ro") == 0)
+            code = parse_flag(&disk.read_only, value, key, error);
+        else if (strcmp(key, "id") == 0 && value != NULL && strlen(value) <= 20)
+            disk.id = value;
+        else if (strcmp(key, "id") == 0)
+            code = vmm_fail(error, VISOR_EINVAL, "--block: id is a name of up to 20 characters");
+        else
+            code = vmm_fail(error, VISOR_EINVAL,
+                            "--block: there is no key '%s' (path=FILE, ro, id=NAME)", key);
+    }
+    if (code != 0)
+        return code;
+    if (disk.path == NULL || disk.path[0] == '\0')
+        return vmm_fail(error, VISOR_EINVAL, "--block: path=FILE is missing");
+    options->disks[options->disk_count++] = disk;
+    return 0;
+}
+
+/* ---- serial ports ---- */
+
+static int parse_serial_type(enum serial_type *out, const char *value, vmm_error *error)
+{
+    static const struct {
+        const char *name;
+        enum serial_type type;
+    } types[] = {
+        {"stdout", SERIAL_STDOUT},    {"file", SERIAL_FILE}, {"unix", SERIAL_UNIX},
+        {"unix-stream", SERIAL_UNIX}, {"sink", SERIAL_SINK},
+    };
+
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+        if (value != NULL && strcmp(value, types[i].name) == 0) {
+            *out = types[i].type;
+            return 0;
+        }
+    }
+    return vmm_fail(error, VISOR_EINVAL, "--serial: type is stdout, file, unix or sink, not '%s'",
+                    value != NULL ? value : "");
+}
+
+static int parse_serial(struct run_options *options, char *text, vmm_error *error)
+{
+    struct serial_option port = {.given = true, .type = SERIAL_STDOUT};
+    char *list = text, *key, *value, *path = NULL;
+    uint64_t number = 1;
+    bool typed = false;
+    int code = 0;
+
+    while (code == 0 && next_pair(&list, &key, &value)) {
+        if (strcmp(key, "type") == 0) {
+            code = parse_serial_type(&port.type, value, error);
+            typed = true;
+        } else if (strcmp(key, "path") == 0 && value != NULL) {
+            path = value;
+        } else if (strcmp(key, "num") == 0 && value != NULL) {
+            code = parse_number(&number, value, "--serial: num", error);
+        } else if (strcmp(key, "console") == 0) {
+            code = parse_flag(&port.console, value, key, error);
+        } else if (strcmp(key, "stdin") == 0) {
+            code = parse_flag(&port.stdin_, value, key, error);
+        } else if (strcmp(key, "hardware") == 0 && value != NULL) {
+            if (strcmp(value, "serial") != 0)
+                code =
+                    vmm_fail(error, VISOR_EINVAL, "--serial: hardware is serial, not '%s'", value);
+        } else {
+            code =
+                vmm_fail(error, VISOR_EINVAL,
+                         "--serial: there is no key '%s' (type, path, num, console, stdin)", key);
+        }
+    }
+    if (code != 0)
+        return code;
+    if (!typed)
+        return vmm_fail(error, VISOR_EINVAL, "--serial: type=stdout|file|unix|sink is missing");
+    if (number < 1 || number > MACHINE_SERIAL_PORTS)
+        return vmm_fail(error, VISOR_EINVAL, "--serial: num is 1 to %d", MACHINE_SERIAL_PORTS);
+    if (options->serial[number - 1].given)
+        return vmm_fail(error, VISOR_EINVAL, "--serial: port %d is given twice (num=N)",
+                        (int)number);
+    if ((port.type == SERIAL_FILE || port.type == SERIAL_UNIX) && (path == NULL || *path == '\0'))
+        return vmm_fail(error, VISOR_EINVAL, "--serial: this type needs path=...");
+    if (port.type == SERIAL_UNIX && port.stdin_)
+        return vmm_fail(error, VISOR_EINVAL, "--serial: a socket has its own input, no stdin");
+    port.path = path;
+    options->serial[number - 1] = port;
+    return 0;
+}
+
+/* The first port, on standard output, if there is none; one that has the console, one that has
+ * standard input. */
+static int complete_serial(struct run_options *options, vmm_error *error)
+{
+    size_t first = MACHINE_SERIAL_PORTS, first_stdout = MACHINE_SERIAL_PORTS;
+    unsigned int consoles = 0, inputs = 0;
+
+    for (size_t i = MACHINE_SERIAL_PORTS; i-- > 0;) {
+        const struct serial_option *port = &options->serial[i];
+
+        if (!port->given)
+            continue;
+        first = i;
+        if (port->type == SERIAL_STDOUT)
+            first_stdout = i;
+        consoles += port->console;
+        inputs += port->stdin_;
+    }
+    if (inputs > 1)
+        return vmm_fail(error, VISOR_EINVAL, "--serial: stdin can be given to one port only");
+    if (consoles > 1)
+        return vmm_fail(error, VISOR_EINVAL, "--serial: one port only can be the console");
+    if (first == MACHINE_SERIAL_PORTS) {
+        first = first_stdout = 0;
+        options->serial[0] = (struct serial_option){.given = true, .type = SERIAL_STDOUT};
+    }
+    if (consoles == 0)
+        options->serial[first].console = true;
+    if (inputs == 0 && first_stdout < MACHINE_SERIAL_PORTS)
+        options->serial[first_stdout].stdin_ = true;
+    return 0;
+}
+
+/* ---- all ---- */
+
+enum {
+    OPT_HYPERVISOR = 256,
+    OPT_SERIAL,
+    OPT_DISK,
+    OPT_RWDISK,
+    OPT_NO_RNG,
+};
+
+static int parse_option(struct run_options *options, int option, vmm_error *error)
+{
+    uint64_t number;
+    int code;
+
+    switch (option) {
+    case 'c':
+        code = parse_number(&number, optarg, "--cpus", error);
+        if (code == 0 && (number == 0 || number > UINT32_MAX))
+            return vmm_fail(error, VISOR_EINVAL, "--cpus: %s is %s", optarg,
+                            number == 0 ? "too few" : "too many");
+        options->cpus = (uint32_t)number;
+        return code;
+    case 'm':
+        code = parse_number(&options->mem_mib, optarg, "--mem (in MiB)", error);
+        if (code == 0 && (options->mem_mib == 0 || options->mem_mib > UINT64_MAX >> 20))
+            return vmm_fail(error, VISOR_EINVAL, "--mem: %s MiB is too %s", optarg,
+                            options->mem_mib == 0 ? "little" : "much");
+        return code;
+    case 'i': return set_string(&options->initrd, optarg, error);
+    case 'p': return append_param(options, optarg, error);
+    case 'b': return parse_disk(options, optarg, false, error);
+    case OPT_RWDISK: return parse_disk(options, optarg, false, error);
+    case OPT_DISK: return parse_disk(options, optarg, true, error);
+    case OPT_SERIAL: return parse_serial(options, optarg, error);
+    case OPT_HYPERVISOR: return set_string(&options->hypervisor, optarg, error);
+    case OPT_NO_RNG: options->entropy = false; return 0;
+    case 'h': options->help = true; return 0;
+    default: return VISOR_EINVAL;
+    }
+}
+
+int run_options_parse(struct run_options *out, int argc, char **argv, vmm_error *error)
+{
+    static const struct option names[] = {
+        {"cpus", required_argument, NULL, 'c'},
+        {"mem", required_argument, NULL, 'm'},
+        {"initrd", required_argument, NULL, 'i'},
+        {"params", required_argument, NULL, 'p'},
+        {"block", required_argument, NULL, 'b'},
+        {"disk", required_argument, NULL, OPT_DISK},
+        {"rwdisk", required_argument, NULL, OPT_RWDISK},
+        {"serial", required_argument, NULL, OPT_SERIAL},
+        {"hypervisor", required_argument, NULL, OPT_HYPERVISOR},
+        {"no-rng", no_argument, NULL, OPT_NO_RNG},
+        {"help", no_argument, NULL, 'h'},
+        {0},
+    };
+    int option, code = 0;
+
+    *out = (struct run_options){.cpus = 1, .mem_mib = DEFAULT_MIB, .entropy = true};
+    opterr = 0;
+    optind = 1;
+    while (code == 0 && (option = getopt_long(argc, argv, ":c:m:i:p:b:h", names, NULL)) != -1) {
+        if (option == '?' || option == ':')
+            return vmm_fail(error, VISOR_EINVAL,
+                            option == '?' ? "there is no option %s" : "option %s needs a value",
+                            argv[optind - 1]);
+        code = parse_option(out, option, error);
+    }
+    if (code != 0 || out->help)
+        return code;
+    if (optind == argc)
+        return vmm_fail(error, VISOR_EINVAL, "a kernel is missing (see visor run --help)");
+    if (optind + 1 < argc)
+        return vmm_fail(error, VISOR_EINVAL, "one kernel only: what is '%s'?", argv[optind + 1]);
+    code = set_string(&out->kernel, argv[optind], error);
+    if (code == 0)
+        code = complete_serial(out, error);
+    if (code == 0)
+        code = complete_params(out, error);
+    return code;
+}
+
+void run_options_free(struct run_options *options)
+{
+    free(options->kernel);
+    free(options->initrd);
+    free(options->hypervisor);
+    free(options->params);
+}

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* visor run: a machine, a terminal, and the loop between them. */
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+
+struct session {
+    struct run_options options;
+    struct boot_image kernel, initrd;
+    visor_hypervisor *hv;
+    vmm_loop *loop;
+    struct machine *machine;
+    struct console *consoles[MACHINE_SERIAL_PORTS];
+    int signals; /* signalfd */
+    int died_of; /* the signal that ended us, or 0 */
+    sigset_t old_mask;
+};
+
+void cli_run_help(void)
+{
+    printf(
+        "usage: visor run [options] KERNEL\n"
+        "\n"
+        "Boots a kernel in a new virtual machine: a Linux bzImage, or an ELF file (vmlinux) with "
+        "a\n"
+        "PVH note. Its serial console is on this terminal: Ctrl-A x ends, Ctrl-A h shows more.\n"
+        "\n"
+        "  -c, --cpus N           virtual processors (default 1)\n"
+        "  -m, --mem MIB          memory in MiB (default 256)\n"
+        "  -i, --initrd FILE      initial RAM disk\n"
+        "  -p, --params TEXT      add to the kernel command line (may be repeated)\n"
+        "  -b, --block path=FILE[,ro=true][,id=NAME]\n"
+        "                         a disk: a raw image or a block device, /dev/vda in Linux; may "
+        "be\n"
+        "                         repeated. --rwdisk FILE and --disk FILE (read-only) are short\n"
+        "      --serial type=TYPE[,num=N][,path=PATH][,console][,stdin]\n"
+        "                         connects serial port N (1 to 4). TYPE: stdout; file or unix (a\n"
+        "                         socket that listens) at PATH; sink. console: the kernel's own.\n"
+        "                         stdin: input from standard input. Default: type=stdout\n"
+        "      --hypervisor SPEC  auto (default), or a name that `visor info` lists, with options "
+        "in\n"
+        "                         brackets: kvm[device=/dev/kvm]\n"
+        "      --no-rng           no virtio-rng device\n"
+        "  -h, --help             this text\n"
+        "\n"
+        "The kernel command line begins with panic=-1 (reset at once after a panic) and\n"
+        "console=ttyS0, or the port with `console`; what -p gives follows and so wins.\n"
+        "\n"
+        "Exit status:\n");
+#define PRINT_STATUS(name, value, text) printf("  %3d  %s\n", value, text);
+    CLI_STATUSES(PRINT_STATUS)
+#undef PRINT_STATUS
+    printf("\n"
+           "Example:\n"
+           "  visor run -c 2 -m 512 -i initrd.img -b path=disk.img -p root=/dev/vda vmlinuz\n");
+}
+
+/* ---- what happens while it runs ---- */
+
+static void on_ended(void *context)
+{
+    struct session *session = context;
+
+    vmm_loop_stop(session->loop);
+}
+
+static void on_log(void *context, const char *line)
+{
+    (void)context;
+    cli_say("%s", line);
+}
+
+static void on_command(void *context, enum console_command command)
+{
+    struct session *session = context;
+
+    if (command == CONSOLE_QUIT)
+        machine_stop(session->machine);
+    else if (!machine_power_button(session->machine))
+        cli_say("the guest does not listen to its power button");
+}
+
+/* As the shell's Ctrl-Z would: the terminal is the shell's until we go on. */
+static void suspend(struct session *session)
+{
+    terminal_restore();
+    kill(getpid(), SIGSTOP); /* all threads, and so the guest */
+    terminal_raw();
+    machine_paused(session->machine);
+}
+
+static void on_signal(void *context, int fd, short events)
+{
+    struct session *session = context;
+    struct signalfd_siginfo info;
+
+    (void)events;
+    if (read(fd, &info, sizeof(info)) != sizeof(info))
+        return;
+    switch (info.ssi_signo) {
+    case SIGTSTP: suspend(session); break;
+    case SIGCONT:
+        terminal_raw();
+        machine_paused(session->machine);
+        break;
+    default:
+        session->died_of = (int)info.ssi_signo;
+        machine_stop(session->machine);
+        break;
+    }
+}
+
+/* ---- setting up ---- */
+
+static int take_signals(struct session *session, vmm_error *error)
+{
+    vmm_source *source;
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGQUIT);
+    sigaddset(&set, SIGTSTP);
+    sigaddset(&set, SIGCONT);
+    signal(SIGPIPE, SIG_IGN);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    session->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (session->signals < 0)
+        return vmm_fail(error, VISOR_ESYSTEM, "signalfd: %s", strerror(errno));
+    return vmm_loop_add(&source, session->loop, session->signals, POLLIN, on_signal, session,
+                        error);
+}
+
+/* A hypervisor that opens need not be one that runs guests: try before anything depends on it. */
+static int open_hypervisor(struct session *session, vmm_error *error)
+{
+    const char *spec = session->options.hypervisor != NULL ? session->options.hypervisor : "auto";
+    visor_probe probe = VISOR_PROBE_INIT;
+    int code = visor_hypervisor_open(&session->hv, spec);
+
+    if (code < 0)
+        return vmm_fail_visor(error, code, "no hypervisor");
+    code = visor_hypervisor_probe(&probe, visor_hypervisor_backend(session->hv));
+    if (strcmp(spec, "auto") != 0)
+        code = visor_hypervisor_probe(&probe, spec);
+    if (code < 0)
+        return vmm_fail_visor(error, code, "no hypervisor");
+    if (probe.status < 0)
+        return vmm_fail(error, probe.status, "%s opens but runs no guests: %s%s%s%s",
+                        visor_hypervisor_backend(session->hv), probe.detail,
+                        probe.hint[0] != '\0' ? " (" : "", probe.hint,
+                        probe.hint[0] != '\0' ? ")" : "");
+    if (!probe.full)
+        cli_say("warning: %s: %s", visor_hypervisor_backend(session->hv), probe.detail);
+    return 0;
+}
+
+static int check_limits(struct session *session, vmm_error *error)
+{
+    const char *name = visor_hypervisor_backend(session->hv);
+    uint64_t memory;
+    uint32_t cpus;
+
+    machine_limits(&cpus, &memory, session->hv);
+    if (session->options.cpus > cpus)
+        return vmm_fail(error, VISOR_EINVAL,
+                        "--cpus: %" PRIu32
+                        " are too many; a machine on %s here has at most %" PRIu32,
+                        session->options.cpus, name, cpus);
+    if (session->options.mem_mib > memory >> 20)
+        return vmm_fail(error, VISOR_EINVAL,
+                        "--mem: %" PRIu64 " MiB is too much; a machine on %s here has at most "
+                        "%" PRIu64 " MiB, the range of its guest-physical addresses",
+                        session->options.mem_mib, name, memory >> 20);
+    return 0;
+}
+
+static int make_machine(struct session *session, vmm_error *error)
+{
+    const struct run_options *options = &session->options;
+    struct machine_config config = {
+        .vcpu_count = options->cpus,
+        .memory_size = options->mem_mib << 20,
+        .kernel = &session->kernel,
+        .initrd = options->initrd != NULL ? &session->initrd : NULL,
+        .params = options->params,
+        .disk_count = options->disk_count,
+        .entropy = options->entropy,
+        .ended = on_ended,
+        .log = on_log,
+        .context = session,
+    };
+    int code = 0;
+
+    memcpy(config.disks, options->disks, sizeof(config.disks));
+    for (size_t i = 0; i < MACHINE_SERIAL_PORTS && code == 0; i++) {
+        if (options->serial[i].given)
+            code = console_create(&session->consoles[i], &options->serial[i], &config.serial[i],
+                                  on_command, session, error);
+    }
+    if (code == 0)
+        code = machine_create(&session->machine, session->hv, &config, error);
+    for (size_t i = 0; i < MACHINE_SERIAL_PORTS && code == 0; i++) {
+        if (session->consoles[i] != NULL)
+            code = console_attach(session->consoles[i], session->loop,
+                                  machine_serial_port(session->machine, i), error);
+    }
+    return code;
+}
+
+/* Everything up to the first guest instruction; an exit status if it fails, else 0. */
+static int set_up(struct session *session, vmm_error *error)
+{
+    const struct run_options *options = &session->options;
+    int code;
+
+    if (boot_image_open(&session->kernel, options->kernel, "kernel", error) != 0)
+        return STATUS_ERROR;
+    if (options->initrd != NULL &&
+        boot_image_open(&session->initrd, options->initrd, "initrd", error) != 0)
+        return STATUS_ERROR;
+    code = open_hypervisor(session, error);
+    if (code == 0)
+        code = check_limits(session, error);
+    if (code == 0)
+        code = vmm_loop_create(&session->loop, error);
+    if (code == 0)
+        code = take_signals(session, error);
+    if (code == 0)
+        code = make_machine(session, error);
+    return code == 0 ? STATUS_OK : code == VISOR_EINVAL ? STATUS_USAGE : STATUS_ERROR;
+}
+
+/* ---- running ---- */
+
+static int status_of(enum machine_end end, const char *why)
+{
+    switch (end) {
+    case MACHINE_RUNNING:
+    case MACHINE_STOPPED:
+    case MACHINE_POWEROFF: return STATUS_OK;
+    case MACHINE_RESET: cli_say("the guest asked for a reset"); return STATUS_RESET;
+    case MACHINE_PANICKED: cli_say("%s", why); return STATUS_PANIC;
+    case MACHINE_CRASHED: cli_say("the guest crashed: %s", why); return STATUS_CRASH;
+    case MACHINE_FAILED: cli_say("the hypervisor failed: %s", why); return STATUS_ERROR;
+    }
+    return STATUS_ERROR;
+}
+
+static int run(struct session *session, vmm_error *error)
+{
+    vmm_error why;
+    int code = machine_start(session->machine, error);
+
+    if (code != 0)
+        return STATUS_ERROR;
+    for (size_t i = 0; i < MACHINE_SERIAL_PORTS; i++) {
+        if (session->options.serial[i].stdin_ && terminal_raw())
+            cli_say("Ctrl-A x ends the machine, Ctrl-A h shows more");
+    }
+    code = vmm_loop_run(session->loop, error);
+    if (code < 0)
+        machine_stop(session->machine);
+    machine_join(session->machine, &why);
+    return code < 0 ? STATUS_ERROR : status_of(machine_join(session->machine, &why), why.text);
+}
+
+static void clean_up(struct session *session)
+{
+    /* Disks first: what the guest wrote counts more than what it said. */
+    machine_free(session->machine);
+    for (size_t i = 0; i < MACHINE_SERIAL_PORTS; i++)
+        console_free(session->consoles[i]);
+    terminal_restore();
+    vmm_loop_free(session->loop);
+    if (session->signals >= 0)
+        close(session->signals);
+    sigprocmask(SIG_SETMASK, &session->old_mask, NULL);
+    visor_hypervisor_free(session->hv);
+    boot_image_close(&session->kernel);
+    boot_image_close(&session->initrd);
+    run_options_free(&session->options);
+}
+
+int cli_run(int argc, char **argv)
+{
+    struct session session = {.signals = -1};
+    vmm_error error = {""};
+    int status = STATUS_USAGE, died_of;
+
+    sigprocmask(SIG_BLOCK, NULL, &session.old_mask);
+    if (run_options_parse(&session.options, argc, argv, &error) == 0) {
+        if (session.options.help) {
+            cli_run_help();
+            run_options_free(&session.options);
+            return STATUS_OK;
+        }
+        status = set_up(&session, &error);
+        if (status == STATUS_OK) {
+            error.text[0] = '\0';
+            status = run(&session, &error);
+        }
+    }
+    died_of = session.died_of;
+    clean_up(&session);
+    if (error.text[0] != '\0')
+        cli_say("%s", error.text);
+    if (died_of != 0) {
+        signal(died_of, SIG_DFL);
+        raise(died_of);
+    }
+    return status;
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Between machine.c and the boards: the machine from inside, and what a board does for it. A new
+ * architecture is a file with a struct machine_board, named in machine.c.
+ */
+#ifndef VMM_BOARD_H
+#define VMM_BOARD_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "machine/machine.h"
+
+struct machine_cpu {
+    struct machine *machine;
+    visor_vcpu *vcpu;
+    pthread_t thread;
+    bool started;
+    atomic_bool was_paused;
+};
+
+struct machine {
+    const struct machine_board *board;
+    struct machine_config config;
+    visor_hypervisor *hv;
+    visor_memory *memory;
+    visor_vm *vm;
+    vmm_host host;
+    pci_bus *pci;
+    serial *serial[MACHINE_SERIAL_PORTS];
+    virtio_pci *virtio[MACHINE_DISKS + 1];
+    size_t virtio_count;
+    void *board_data; /* the board's own */
+    struct machine_cpu *cpus;
+
+    pthread_mutex_t lock; /* guards end and why */
+    pthread_cond_t changed;
+    enum machine_end end;
+    vmm_error why;
+    atomic_bool ending;
+};
+
+/* Ends the machine, unless it has ended already. Any thread. why may be NULL. */
+void machine_end(struct machine *machine, enum machine_end end, const char *why);
+
+#define MACHINE_REGIONS 4
+
+struct machine_board {
+    visor_arch arch;
+    uint32_t max_vcpus;
+    /* Where RAM of `size` bytes is; returns how many regions. */
+    size_t (*regions)(visor_memory_region regions[MACHINE_REGIONS], uint64_t size);
+    /* The most bytes of RAM when guest addresses have this many bits. */
+    uint64_t (*max_memory)(unsigned int gpa_bits);
+    visor_vm_config vm;
+    /* What has to be said to the VM before it has vCPUs; then the board's devices: serial ports,
+     * the PCI bus (machine->pci), and what else it has (board_data). */
+    int (*add_devices)(struct machine *machine, vmm_error *error);
+    void (*free_devices)(struct machine *machine);
+    bool (*power_button)(struct machine *machine);
+    /* Firmware tables and the kernel. */
+    int (*load)(struct machine *machine, vmm_error *error);
+    /* Each vCPU, in order of ids. */
+    int (*init_vcpu)(struct machine *machine, visor_vcpu *vcpu, vmm_error *error);
+};
+
+extern const struct machine_board machine_x86_64;
+
+#endif

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What a machine is on every architecture. */
+#include "machine/board.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- the end ---- */
+
+void machine_end(struct machine *machine, enum machine_end end, const char *why)
+{
+    bool first;
+
+    pthread_mutex_lock(&machine->lock);
+    first = machine->end == MACHINE_RUNNING;
+    if (first) {
+        machine->end = end;
+        snprintf(machine->why.text, sizeof(machine->why.text), "%s", why != NULL ? why : "");
+        pthread_cond_broadcast(&machine->changed);
+    }
+    pthread_mutex_unlock(&machine->lock);
+    if (!first)
+        return;
+    atomic_store(&machine->ending, true);
+    for (uint32_t i = 0; i < machine->config.vcpu_count; i++) {
+        if (machine->cpus[i].vcpu != NULL)
+            visor_vcpu_kick(machine->cpus[i].vcpu);
+    }
+    if (machine->config.ended != NULL)
+        machine->config.ended(machine->config.context);
+}
+
+void machine_stop(struct machine *machine)
+{
+    machine_end(machine, MACHINE_STOPPED, NULL);
+}
+
+/* vmm_host.request */
+static void on_request(void *context, vmm_request request)
+{
+    switch (request) {
+    case VMM_REQUEST_POWEROFF: machine_end(context, MACHINE_POWEROFF, NULL); break;
+    case VMM_REQUEST_RESET: machine_end(context, MACHINE_RESET, NULL); break;
+    case VMM_REQUEST_PANIC: machine_end(context, MACHINE_PANICKED, "the guest panicked"); break;
+    }
+}
+
+/* ---- virtual processors ---- */
+
+static void end_with(struct machine *machine, enum machine_end end, visor_vcpu *vcpu,
+                     const char *text)
+{
+    char why[256];
+
+    snprintf(why, sizeof(why), "vCPU %" PRIu32 ": %s", visor_vcpu_id(vcpu), text);
+    machine_end(machine, end, why);
+}
+
+/* An access that no device claimed: reads as ones, like a bus that nothing drives. */
+static void float_bus(visor_io *io)
+{
+    if (!io->is_write)
+        visor_io_set_value(io, UINT64_MAX);
+}
+
+static void on_system_event(struct machine *machine, visor_vcpu *vcpu, const visor_exit *exit)
+{
+    switch (exit->system.type) {
+    case VISOR_SYSTEM_SHUTDOWN: machine_end(machine, MACHINE_POWEROFF, NULL); break;
+    case VISOR_SYSTEM_RESET: machine_end(machine, MACHINE_RESET, NULL); break;
+    case VISOR_SYSTEM_CRASH: end_with(machine, MACHINE_PANICKED, vcpu, "guest crash"); break;
+    default: break; /* wake-up, suspend: nothing that this machine has */
+    }
+}
+
+static void on_exit_reason(struct machine *machine, visor_vcpu *vcpu, int reason)
+{
+    visor_exit *exit = visor_vcpu_exit(vcpu);
+    char text[200];
+
+    switch (reason) {
+    case VISOR_EXIT_IO:
+    case VISOR_EXIT_MMIO: float_bus(&exit->io); break;
+    case VISOR_EXIT_SYSTEM_EVENT: on_system_event(machine, vcpu, exit); break;
+    case VISOR_EXIT_SHUTDOWN: end_with(machine, MACHINE_CRASHED, vcpu, "triple fault"); break;
+    case VISOR_EXIT_INTERNAL_ERROR:
+        snprintf(text, sizeof(text), "%s: %s (%" PRIu32 ")", visor_exit_text(reason),
+                 exit->internal.text, exit->internal.suberror);
+        end_with(machine, MACHINE_CRASHED, vcpu, text);
+        break;
+    case VISOR_EXIT_FAIL_ENTRY:
+        snprintf(text, sizeof(text), "%s, reason 0x%" PRIx64, visor_exit_text(reason),
+                 exit->fail_entry.reason);
+        end_with(machine, MACHINE_CRASHED, vcpu, text);
+        break;
+    case VISOR_EXIT_MEMORY_FAULT:
+        snprintf(text, sizeof(text), "%s at 0x%" PRIx64, visor_exit_text(reason),
+                 exit->memory_fault.gpa);
+        end_with(machine, MACHINE_CRASHED, vcpu, text);
+        break;
+    case VISOR_EXIT_EXCEPTION:
+    case VISOR_EXIT_UNKNOWN:
+        snprintf(text, sizeof(text), "%s (%" PRIu32 ")", visor_exit_text(reason), exit->raw);
+        end_with(machine, MACHINE_CRASHED, vcpu, text);
+        break;
+    default: break; /* kicked, interrupted, or answered with the default that is filled in */
+    }
+}
+
+static void *run_cpu(void *argument)
+{
+    struct machine_cpu *cpu = argument;
+    struct machine *machine = cpu->machine;
+
+    while (!atomic_load(&machine->ending)) {
+        int reason = visor_vcpu_run(cpu->vcpu);
+        char text[200];
+
+        if (reason < 0) {
+            visor_error_format(text, sizeof(text));
+            end_with(machine, MACHINE_FAILED, cpu->vcpu, text);
+            break;
+        }
+        if (atomic_exchange(&cpu->was_paused, false))
+            visor_vcpu_paused(cpu->vcpu);
+        on_exit_reason(machine, cpu->vcpu, reason);
+    }
+    return NULL;
+}
+
+void machine_paused(struct machine *machine)
+{
+    for (uint32_t i = 0; i < machine->config.vcpu_count; i++) {
+        atomic_store(&machine->cpus[i].was_paused, true);
+        visor_vcpu_kick(machine->cpus[i].vcpu);
+    }
+}
+
+int machine_start(struct machine *machine, vmm_error *error)
+{
+    for (uint32_t i = 0; i < machine->config.vcpu_count; i++) {
+        struct machine_cpu *cpu = &machine->cpus[i];
+        int code = vmm_thread_start(&cpu->thread, run_cpu, cpu, error);
+
+        if (code != 0) {
+            machine_stop(machine);
+            machine_join(machine, NULL);
+            return code;
+        }
+        cpu->started = true;
+    }
+    return 0;
+}
+
+enum machine_end machine_join(struct machine *machine, vmm_error *why)
+{
+    pthread_mutex_lock(&machine->lock);
+    while (machine->end == MACHINE_RUNNING)
+        pthread_cond_wait(&machine->changed, &machine->lock);
+    pthread_mutex_unlock(&machine->lock);
+    /* A vCPU may be waiting for a terminal that takes no output. */
+    for (size_t i = 0; i < MACHINE_SERIAL_PORTS; i++) {
+        if (machine->serial[i] != NULL)
+            serial_stop(machine->serial[i]);
+    }
+    for (uint32_t i = 0; i < machine->config.vcpu_count; i++) {
+        if (machine->cpus[i].started)
+            pthread_join(machine->cpus[i].thread, NULL);
+        machine->cpus[i].started = false;
+    }
+    if (why != NULL)
+        *why = machine->why;
+    return machine->end;
+}
+
+bool machine_power_button(struct machine *machine)
+{
+    return machine->board->power_button(machine);
+}
+
+serial *machine_serial_port(struct machine *machine, size_t n)
+{
+    return n < MACHINE_SERIAL_PORTS ? machine->serial[n] : NULL;
+}
+
+/* ---- putting it together ---- */
+
+static const struct machine_board *find_board(visor_hypervisor *hv)
+{
+    static const struct machine_board *const boards[] = {&machine_x86_64};
+
+    for (size_t i = 0; i < sizeof(boards) / sizeof(boards[0]); i++) {
+        if (visor_hypervisor_has_arch(hv, boards[i]->arch))
+            return boards[i];
+    }
+    return NULL;
+}
+
+void machine_limits(uint32_t *vcpus, uint64_t *memory, visor_hypervisor *hv)
+{
+    const struct machine_board *board = find_board(hv);
+    int64_t cap = visor_hypervisor_cap(hv, VISOR_CAP_MAX_VCPUS);
+    int64_t bits = visor_hypervisor_cap(hv, VISOR_CAP_GPA_BITS);
+
+    *vcpus = board != NULL ? board->max_vcpus : 0;
+    if (cap > 0 && cap < *vcpus)
+        *vcpus = (uint32_t)cap;
+    *memory = board != NULL ? board->max_memory(bits > 0 ? (unsigned int)bits : 36) : 0;
+}
+
+static int make_vm(struct machine *machine, vmm_error *error)
+{
+    visor_memory_region regions[MACHINE_REGIONS] = {{0}};
+    uint64_t mib = machine->config.memory_size >> 20;
+    size_t count = machine->board->regions(regions, machine->config.memory_size);
+    char what[80];
+    int code;
+
+    code = visor_memory_create(&machine->memory, regions, count, NULL);
+    if (code < 0) {
+        snprintf(what, sizeof(what), "cannot get %" PRIu64 " MiB of memory for the guest", mib);
+        return vmm_fail_visor(error, code, what);
+    }
+    code = visor_vm_create(&machine->vm, machine->hv, machine->memory, &machine->board->vm);
+    if (code < 0)
+        return vmm_fail_visor(error, code, "cannot create a VM");
+    return 0;
+}
+
+static int add_virtio(struct machine *machine, virtio_device *device, vmm_error *error)
+{
+    virtio_pci **slot = &machine->virtio[machine->virtio_count];
+    int code = virtio_pci_create(slot, &machine->host, machine->pci, device, error);
+
+    if (code == 0)
+        machine->virtio_count++;
+    return code;
+}
+
+static int add_virtio_devices(struct machine *machine, vmm_error *error)
+{
+    virtio_device *device;
+    int code;
+
+    for (size_t i = 0; i < machine->config.disk_count; i++) {
+        code = virtio_blk_create(&device, &machine->host, &machine->config.disks[i], error);
+        if (code == 0)
+            code = add_virtio(machine, device, error);
+        if (code != 0)
+            return code;
+    }
+    if (!machine->config.entropy)
+        return 0;
+    code = virtio_rng_create(&device, &machine->host, error);
+    return code == 0 ? add_virtio(machine, device, error) : code;
+}
+
+static int make_vcpus(struct machine *machine, vmm_error *error)
+{
+    char what[48];
+
+    for (uint32_t i = 0; i < machine->config.vcpu_count; i++) {
+        struct machine_cpu *cpu = &machine->cpus[i];
+        int code;
+
+        cpu->machine = machine;
+        code = visor_vcpu_create(&cpu->vcpu, machine->vm, i);
+        if (code < 0) {
+            snprintf(what, sizeof(what), "cannot create vCPU %" PRIu32, i);
+            return vmm_fail_visor(error, code, what);
+        }
+        code = machine->board->init_vcpu(machine, cpu->vcpu, error);
+        if (code != 0)
+            return code;
+    }
+    return 0;
+}
+
+int machine_create(struct machine **out, visor_hypervisor *hv, const struct machine_config *config,
+                   vmm_error *error)
+{
+    const struct machine_board *board = find_board(hv);
+    struct machine *machine;
+    int code;
+
+    if (board == NULL)
+        return vmm_fail(error, VISOR_EUNSUPPORTED,
+                        "%s runs no guests of an architecture that there is a machine for",
+                        visor_hypervisor_backend(hv));
+    machine = calloc(1, sizeof(*machine));
+    if (machine == NULL)
+        return vmm_fail(error, VISOR_ENOMEM, "out of memory");
+    machine->board = board;
+    machine->config = *config;
+    machine->hv = hv;
+    pthread_mutex_init(&machine->lock, NULL);
+    pthread_cond_init(&machine->changed, NULL);
+    machine->cpus = calloc(config->vcpu_count, sizeof(*machine->cpus));
+    code = machine->cpus != NULL ? 0 : vmm_fail(error, VISOR_ENOMEM, "out of memory");
+    if (code == 0)
+        code = make_vm(machine, error);
+    if (code == 0) {
+        vmm_host_from_vm(&machine->host, machine->vm);
+        machine->host.request = on_request;
+        machine->host.request_context = machine;
+        machine->host.log = config->log;
+        machine->host.log_context = config->context;
+        code = board->add_devices(machine, error);
+    }
+    if (code == 0)
+        code = add_virtio_devices(machine, error);
+    if (code == 0)
+        code = board->load(machine, error);
+    if (code == 0)
+        code = make_vcpus(machine, error);
+    if (code != 0) {
+        machine_free(machine);
+        return code;
+    }
+    *out = machine;
+    return 0;
+}
+
+void machine_free(struct machine *machine)
+{
+    if (machine == NULL)
+        return;
+    for (uint32_t i = 0; machine->cpus != NULL && i < machine->config.vcpu_count; i++)
+        visor_vcpu_free(machine->cpus[i].vcpu);
+    for (size_t i = 0; i < machine->virtio_count; i++)
+        virtio_pci_free(machine->virtio[i]);
+    for (size_t i = 0; i < MACHINE_SERIAL_PORTS; i++)
+        serial_free(machine->serial[i]);
+    machine->board->free_devices(machine);
+    pci_bus_free(machine->pci);
+    visor_vm_free(machine->vm);
+    visor_memory_free(machine->memory);
+    free(machine->cpus);
+    pthread_cond_destroy(&machine->changed);
+    pthread_mutex_destroy(&machine->lock);
+    free(machine);
+}

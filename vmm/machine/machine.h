@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A machine: guest memory, a VM, virtual processors on threads of their own, devices, a kernel.
+ * What is the same for all architectures is in machine.c; a board (x86_64.c) adds the rest through
+ * the functions of struct machine_board.
+ */
+#ifndef VMM_MACHINE_H
+#define VMM_MACHINE_H
+
+#include "boot/boot.h"
+#include "devices/device.h"
+#include "devices/serial.h"
+#include "devices/virtio.h"
+
+#define MACHINE_SERIAL_PORTS 4
+#define MACHINE_DISKS        16
+
+/* What is on the other end of a serial port: see serial_config. */
+struct machine_serial {
+    bool present;
+    size_t (*write)(void *context, const uint8_t *data, size_t length);
+    void (*read_ready)(void *context);
+    void *context;
+};
+
+struct machine_config {
+    uint32_t vcpu_count;
+    uint64_t memory_size; /* bytes, a multiple of 1 MiB */
+    const struct boot_image *kernel;
+    const struct boot_image *initrd; /* NULL: none */
+    const char *params;              /* the whole kernel command line */
+    struct machine_serial serial[MACHINE_SERIAL_PORTS];
+    virtio_blk_config disks[MACHINE_DISKS];
+    size_t disk_count;
+    bool entropy; /* a virtio-rng */
+
+    /* Called once, from any thread, when the machine has come to its end: now call
+     * machine_join(). */
+    void (*ended)(void *context);
+    /* As vmm_host.log. */
+    void (*log)(void *context, const char *line);
+    void *context;
+};
+
+/* How a machine came to its end. */
+enum machine_end {
+    MACHINE_RUNNING = 0,
+    MACHINE_STOPPED,  /* machine_stop() */
+    MACHINE_POWEROFF, /* the guest switched it off */
+    MACHINE_RESET,    /* the guest asked for a reset */
+    MACHINE_CRASHED,  /* the guest did what no processor can go on from */
+    MACHINE_PANICKED, /* the guest reported its own panic */
+    MACHINE_FAILED,   /* the host or the hypervisor failed */
+};
+
+struct machine;
+
+/*
+ * Puts a machine together, kernel loaded, ready to run. hv and everything that config points to is
+ * borrowed until machine_free().
+ */
+int machine_create(struct machine **out, visor_hypervisor *hv, const struct machine_config *config,
+                   vmm_error *error);
+/* After machine_join(), or if it was never started. Disks are written back and closed. */
+void machine_free(struct machine *machine);
+
+/* Starts the virtual processors. */
+int machine_start(struct machine *machine, vmm_error *error);
+/* Ends it as it is, as if its power failed. Any thread. */
+void machine_stop(struct machine *machine);
+/*
+ * Waits for the end and for all virtual processors to stop. For an end that needs explaining
+ * `why` receives a sentence, else "".
+ */
+enum machine_end machine_join(struct machine *machine, vmm_error *why);
+
+/* Presses the power button; false if the guest does not listen. Any thread. */
+bool machine_power_button(struct machine *machine);
+/* Port n, for input; NULL if there is none. */
+serial *machine_serial_port(struct machine *machine, size_t n);
+/* Tells the guest's clock that it stood still just now. Any thread. */
+void machine_paused(struct machine *machine);
+
+/* The most vCPUs and the most memory (bytes) that a machine can have on hv. */
+void machine_limits(uint32_t *vcpus, uint64_t *memory, visor_hypervisor *hv);
+
+#endif
