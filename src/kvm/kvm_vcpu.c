@@ -38,14 +38,8 @@ static const char *internal_error_text(uint32_t suberror)
 
 /* ---- the thread that runs a vCPU ---- */
 
-static pid_t this_thread(void)
-{
-    static _Thread_local pid_t tid; /* saves a system call for each run */
-
-    if (tid == 0)
-        tid = (pid_t)syscall(SYS_gettid);
-    return tid;
-}
+/* Saves a system call for each run. Renewed with each vCPU: a child of fork() inherits its parent's. */
+static _Thread_local pid_t this_thread;
 
 static void kick_signal_set(sigset_t *set, const visor_vcpu *vcpu)
 {
@@ -68,8 +62,9 @@ static int adopt_thread(visor_vcpu *vcpu)
     sigset_t set, before;
     int err, ret;
 
-    if (atomic_load_explicit(&k->tid, memory_order_relaxed) == this_thread())
+    if (this_thread != 0 && atomic_load_explicit(&k->tid, memory_order_relaxed) == this_thread)
         return 0;
+    this_thread = (pid_t)syscall(SYS_gettid);
     kick_signal_set(&set, vcpu);
     err = pthread_sigmask(SIG_BLOCK, &set, &before);
     if (err != 0)
@@ -79,7 +74,7 @@ static int adopt_thread(visor_vcpu *vcpu)
     ret = KVM_IOCTL(k->fd, KVM_SET_SIGNAL_MASK, &mask);
     if (ret < 0)
         return ret;
-    atomic_store(&k->tid, this_thread());
+    atomic_store(&k->tid, this_thread);
     return 0;
 }
 
