@@ -22,11 +22,12 @@ struct kvm_x86_vm {
 
 struct kvm_x86_vcpu {
     struct kvm_vcpu common;
-    uint32_t io_count; /* accesses of the string instruction that is at hand */
-    uint32_t io_next;  /* the next of them to be delivered */
+    uint32_t io_count;  /* accesses of the string instruction that is at hand */
+    uint32_t io_next;   /* the next of them to be delivered */
     bool bus_lock_told; /* a bus lock came together with the exit in the run area, which is next */
     uint64_t sync;      /* KVM_SYNC_X86_...: what the kernel can bring along with an exit */
     uint64_t current;   /* of these, the ones in the run area that are the vCPU's present state */
+    uint32_t cpuid_count;             /* entries last set */
     uint32_t regs_lease, sregs_lease; /* exits that still bring them along, see kvm_x86_state.c */
     visor_breakpoint breakpoints[4];
     size_t breakpoint_count;
@@ -41,15 +42,15 @@ static inline struct kvm_x86_vcpu *kvm_x86_vcpu_of(const visor_vcpu *vcpu)
 
 /*
  * ioctl() on a vCPU's descriptor as KVM_IOCTL(), after registers that were set in the run area have
- * reached the kernel. Everything but KVM_RUN has to go through one of these. CHANGE also forgets the
- * registers in the run area, because the kernel's may change.
+ * reached the kernel. Everything but KVM_RUN has to go through one of these. CHANGE also forgets
+ * the registers in the run area, because the kernel's may change.
  */
 int kvm_x86_flush(visor_vcpu *vcpu);
 int kvm_x86_ioctl(visor_vcpu *vcpu, bool change, const char *name, unsigned long request,
                   uintptr_t argument);
-#define KVM_VCPU_READ(vcpu, request, pointer)                                                      \
+#define KVM_VCPU_READ(vcpu, request, pointer) \
     kvm_x86_ioctl((vcpu), false, #request, (request), (uintptr_t)(pointer))
-#define KVM_VCPU_CHANGE(vcpu, request, pointer)                                                    \
+#define KVM_VCPU_CHANGE(vcpu, request, pointer) \
     kvm_x86_ioctl((vcpu), true, #request, (request), (uintptr_t)(pointer))
 
 /* ---- kvm_x86_64.c ---- */

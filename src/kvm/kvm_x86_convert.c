@@ -81,40 +81,46 @@ void kvm_x86_sregs_to_kvm(struct kvm_sregs *out, const visor_x86_sregs *in)
     out->efer = in->efer;
 }
 
-/* ---- x87 and SSE ---- */
+/* ---- x87 and SSE: the first 512 bytes of an XSAVE image (SDM vol. 1, table 10-2) ---- */
 
-void kvm_x86_fpu_from_kvm(visor_x86_fpu *out, const struct kvm_fpu *in)
+void kvm_x86_fpu_from_xsave(visor_x86_fpu *out, const void *image)
 {
+    const uint8_t *in = image;
+
     memset(out, 0, sizeof(*out));
+    memcpy(&out->fcw, in + 0, 2);
+    memcpy(&out->fsw, in + 2, 2);
+    memcpy(&out->ftw, in + 4, 1);
+    memcpy(&out->last_opcode, in + 6, 2);
+    memcpy(&out->last_ip, in + 8, 8);
+    memcpy(&out->last_dp, in + 16, 8);
+    memcpy(&out->mxcsr, in + 24, 4);
     for (int i = 0; i < 8; i++) {
-        memcpy(&out->st[i].significand, &in->fpr[i][0], 8);
-        memcpy(&out->st[i].sign_exponent, &in->fpr[i][8], 2);
+        memcpy(&out->st[i].significand, in + 32 + 16 * i, 8);
+        memcpy(&out->st[i].sign_exponent, in + 40 + 16 * i, 2);
     }
-    memcpy(out->xmm, in->xmm, sizeof(out->xmm));
-    out->last_ip = in->last_ip;
-    out->last_dp = in->last_dp;
-    out->mxcsr = in->mxcsr;
-    out->fcw = in->fcw;
-    out->fsw = in->fsw;
-    out->last_opcode = in->last_opcode;
-    out->ftw = in->ftwx;
+    memcpy(out->xmm, in + 160, sizeof(out->xmm));
 }
 
-void kvm_x86_fpu_to_kvm(struct kvm_fpu *out, const visor_x86_fpu *in)
+void kvm_x86_fpu_to_xsave(void *image, const visor_x86_fpu *in)
 {
-    memset(out, 0, sizeof(*out));
+    uint8_t *out = image;
+
+    memcpy(out + 0, &in->fcw, 2);
+    memcpy(out + 2, &in->fsw, 2);
+    memcpy(out + 4, &in->ftw, 1);
+    memcpy(out + 6, &in->last_opcode, 2);
+    memcpy(out + 8, &in->last_ip, 8);
+    memcpy(out + 16, &in->last_dp, 8);
+    memcpy(out + 24, &in->mxcsr, 4);
     for (int i = 0; i < 8; i++) {
-        memcpy(&out->fpr[i][0], &in->st[i].significand, 8);
-        memcpy(&out->fpr[i][8], &in->st[i].sign_exponent, 2);
+        memset(out + 32 + 16 * i, 0, 16);
+        memcpy(out + 32 + 16 * i, &in->st[i].significand, 8);
+        memcpy(out + 40 + 16 * i, &in->st[i].sign_exponent, 2);
     }
-    memcpy(out->xmm, in->xmm, sizeof(out->xmm));
-    out->last_ip = in->last_ip;
-    out->last_dp = in->last_dp;
-    out->mxcsr = in->mxcsr;
-    out->fcw = in->fcw;
-    out->fsw = in->fsw;
-    out->last_opcode = in->last_opcode;
-    out->ftwx = in->ftw;
+    memcpy(out + 160, in->xmm, sizeof(in->xmm));
+    /* XSTATE_BV: without its bit a component is the initial one, whatever the image says. */
+    out[512] |= 3;
 }
 
 /* ---- local APIC: register n is the first 4 of 16 bytes ---- */

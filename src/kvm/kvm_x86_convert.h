@@ -9,8 +9,9 @@
 void kvm_x86_sregs_from_kvm(visor_x86_sregs *out, const struct kvm_sregs *in);
 /* Leaves apic_base and interrupt_bitmap alone: they are the interrupt controller's. */
 void kvm_x86_sregs_to_kvm(struct kvm_sregs *out, const visor_x86_sregs *in);
-void kvm_x86_fpu_from_kvm(visor_x86_fpu *out, const struct kvm_fpu *in);
-void kvm_x86_fpu_to_kvm(struct kvm_fpu *out, const visor_x86_fpu *in);
+/* To an image: the rest of it, other components that is, stays as it was. */
+void kvm_x86_fpu_from_xsave(visor_x86_fpu *out, const void *image);
+void kvm_x86_fpu_to_xsave(void *image, const visor_x86_fpu *in);
 void kvm_x86_lapic_from_kvm(visor_x86_lapic *out, const struct kvm_lapic_state *in);
 void kvm_x86_lapic_to_kvm(struct kvm_lapic_state *out, const visor_x86_lapic *in);
 void kvm_x86_events_from_kvm(visor_x86_events *out, const struct kvm_vcpu_events *in);

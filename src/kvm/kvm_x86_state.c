@@ -210,24 +210,6 @@ static int set_xcrs(visor_vcpu *vcpu, const void *buf)
     return KVM_VCPU_CHANGE(vcpu, KVM_SET_XCRS, &xcrs);
 }
 
-static int get_fpu(void *buf, visor_vcpu *vcpu)
-{
-    struct kvm_fpu fpu;
-    int ret = KVM_VCPU_READ(vcpu, KVM_GET_FPU, &fpu);
-
-    if (ret >= 0)
-        kvm_x86_fpu_from_kvm(buf, &fpu);
-    return ret;
-}
-
-static int set_fpu(visor_vcpu *vcpu, const void *buf)
-{
-    struct kvm_fpu fpu;
-
-    kvm_x86_fpu_to_kvm(&fpu, buf);
-    return KVM_VCPU_CHANGE(vcpu, KVM_SET_FPU, &fpu);
-}
-
 static int get_lapic(void *buf, visor_vcpu *vcpu)
 {
     struct kvm_lapic_state lapic;
@@ -320,7 +302,10 @@ static int get_cpuid(void *buf, size_t capacity, visor_vcpu *vcpu)
 
     if (ret < 0)
         return ret;
-    ret = kvm_x86_cpuid_list(&list, kvm_vcpu_of(vcpu)->fd, KVM_GET_CPUID2, "KVM_GET_CPUID2", 64);
+    /* Kernels before 6.4 take the number of entries asked for, and do not say how many there are.
+     */
+    ret = kvm_x86_cpuid_list(&list, kvm_vcpu_of(vcpu)->fd, KVM_GET_CPUID2, "KVM_GET_CPUID2",
+                             kvm_x86_vcpu_of(vcpu)->cpuid_count);
     if (ret < 0)
         return ret;
     ret = (int)(list->nent * sizeof(visor_x86_cpuid_entry));
@@ -352,6 +337,8 @@ static int set_cpuid(visor_vcpu *vcpu, const void *buf, size_t length)
         };
     }
     ret = KVM_VCPU_CHANGE(vcpu, KVM_SET_CPUID2, list);
+    if (ret >= 0)
+        kvm_x86_vcpu_of(vcpu)->cpuid_count = list->nent;
     free(list);
     return ret;
 }
@@ -384,6 +371,42 @@ static int set_xsave(visor_vcpu *vcpu, const void *buf, size_t length)
         return visor__error(VISOR_EMISMATCH, "kvm", "KVM_SET_XSAVE",
                             "an image of %zu bytes; this vCPU's has %zu", length, size);
     return KVM_VCPU_CHANGE(vcpu, KVM_SET_XSAVE, buf);
+}
+
+/*
+ * x87 and SSE registers. Not by KVM_GET_FPU and KVM_SET_FPU: those leave MXCSR out, and what they
+ * set is lost where the component is still in its initial state.
+ */
+static int get_fpu(void *buf, visor_vcpu *vcpu)
+{
+    size_t size = xsave_size(vcpu);
+    void *image = malloc(size);
+    int ret;
+
+    if (image == NULL)
+        return visor__error(VISOR_ENOMEM, "kvm", "KVM_GET_XSAVE", "%zu bytes", size);
+    ret = get_xsave(image, size, vcpu);
+    if (ret >= 0)
+        kvm_x86_fpu_from_xsave(buf, image);
+    free(image);
+    return ret < 0 ? ret : 0;
+}
+
+static int set_fpu(visor_vcpu *vcpu, const void *buf)
+{
+    size_t size = xsave_size(vcpu);
+    void *image = malloc(size);
+    int ret;
+
+    if (image == NULL)
+        return visor__error(VISOR_ENOMEM, "kvm", "KVM_SET_XSAVE", "%zu bytes", size);
+    ret = get_xsave(image, size, vcpu);
+    if (ret >= 0) {
+        kvm_x86_fpu_to_xsave(image, buf);
+        ret = set_xsave(vcpu, image, size);
+    }
+    free(image);
+    return ret;
 }
 
 /* ---- nested virtualization ---- */
