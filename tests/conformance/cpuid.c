@@ -72,23 +72,22 @@ CASE(cpuid, set_is_seen, "entries set by the VMM reach the guest, subleaves told
     for (size_t i = 0; i < count; i++) {
         if (list[i].function == 0)
             list[i].ebx = 0x11223344;
-        if (list[i].function == 0x40000000)
-            list[i].function = 0x4fffff00; /* the place is wanted for the test's own */
     }
-    list[count] = (visor_x86_cpuid_entry){.function = 0x40000000, .eax = 0x40000001, .ebx = 0x77};
+    /* 0x400001xx: no hypervisor's own leaves are there. */
+    list[count] = (visor_x86_cpuid_entry){.function = 0x40000100, .eax = 0x40000101, .ebx = 0x77};
     list[count + 1] = (visor_x86_cpuid_entry){
-        .function = 0x40000001, .index = 0, .flags = VISOR_X86_CPUID_INDEXED, .eax = 10};
+        .function = 0x40000101, .index = 0, .flags = VISOR_X86_CPUID_INDEXED, .eax = 10};
     list[count + 2] = (visor_x86_cpuid_entry){
-        .function = 0x40000001, .index = 1, .flags = VISOR_X86_CPUID_INDEXED, .eax = 11};
+        .function = 0x40000101, .index = 1, .flags = VISOR_X86_CPUID_INDEXED, .eax = 11};
     CHECK_OK(visor_x86_set_cpuid(g->vcpu, list, count + 3));
     guest_cpuid(r, g, 0, 0);
     CHECK_EQ(r[1], 0x11223344);
-    guest_cpuid(r, g, 0x40000000, 0);
-    CHECK_EQ(r[0], 0x40000001);
+    guest_cpuid(r, g, 0x40000100, 0);
+    CHECK_EQ(r[0], 0x40000101);
     CHECK_EQ(r[1], 0x77);
-    guest_cpuid(r, g, 0x40000001, 1);
+    guest_cpuid(r, g, 0x40000101, 1);
     CHECK_EQ(r[0], 11);
-    guest_cpuid(r, g, 0x40000001, 0);
+    guest_cpuid(r, g, 0x40000101, 0);
     CHECK_EQ(r[0], 10);
     free(list);
 }

@@ -60,6 +60,43 @@ CASE(fpu, avx_preserved, "AVX state survives an exit and is not seen by the host
     CHECK_EQ(x86_regs(g->vcpu).rbx, SECRET);
 }
 
+/* XCR0 as the VMM sets it: x87, SSE, AVX. */
+static void set_xcr0(struct guest *g, uint64_t value)
+{
+    visor_x86_xcrs xcrs;
+
+    NEED(g, X86_XCRS);
+    CHECK_OK(visor_x86_get_xcrs(&xcrs, g->vcpu));
+    xcrs.xcr[0].value = value;
+    CHECK_OK(visor_x86_set_xcrs(g->vcpu, &xcrs));
+}
+
+VISOR_GUEST_ASM64(avx_ready_secret,
+                  "vzeroall; mov eax, 0x1337ffff; vpinsrd xmm0, xmm1, eax, 3;"
+                  "vinserti128 ymm1, ymm2, xmm0, 1; xor ebx, ebx; xor eax, eax;"
+                  "out 5, al; vextracti128 xmm3, ymm1, 1; vpextrd ebx, xmm3, 3; hlt");
+
+CASE(fpu, avx_preserved_xcr0_set, "the same with XCR0 set by the VMM")
+{
+    uint32_t high;
+
+    if (!host_has(7, 1, 5))
+        SKIP("the processor has no AVX2");
+    x86_start(g, &(struct x86_setup){.mode = X86_LONG,
+                                     .load = 0x1000,
+                                     .code = &avx_ready_secret,
+                                     .extra_cr4 = X86_CR4_OSXSAVE});
+    set_xcr0(g, 7);
+    RUN_TO_OUT(g, 5, 1, 0);
+    __asm__ volatile("vextracti128 $1, %%ymm1, %%xmm3; vpextrd $3, %%xmm3, %0"
+                     : "=r"(high)
+                     :
+                     : "xmm3");
+    CHECK(high != SECRET);
+    RUN_TO(g, HLT);
+    CHECK_EQ(x86_regs(g->vcpu).rbx, SECRET);
+}
+
 VISOR_GUEST_ASM64(xsave_and_back,
                   "mov eax, 1; xor ecx, ecx; cpuid; test ecx, 0x4000000; jnz 2f; mov rdx, 1; hlt;"
                   "2: xor edx, edx; mov rax, cr4; or eax, 0x40000; mov cr4, rax;"
@@ -77,6 +114,26 @@ CASE(fpu, xsave_in_guest, "XSAVE and XRSTOR in the guest")
                      .mode = X86_LONG, .ram = 0x12000, .load = 0x1000, .code = &xsave_and_back});
     RUN_TO(g, HLT);
     CHECK(x86_regs(g->vcpu).rdx != 1);
+    CHECK_EQ(x86_regs(g->vcpu).rbx, SECRET);
+}
+
+VISOR_GUEST_ASM64(xsave_ready_and_back,
+                  "mov eax, 0x1337ffff; vzeroall; vpinsrd xmm0, xmm0, eax, 3;"
+                  "xor edx, edx; mov eax, 7; xsave [0x10000]; vpxor xmm0, xmm0, xmm0;"
+                  "xor edx, edx; mov eax, 7; xrstor [0x10000]; xor ebx, ebx;"
+                  "vpextrd ebx, xmm0, 3; hlt");
+
+CASE(fpu, xsave_in_guest_xcr0_set, "the same with XCR0 set by the VMM")
+{
+    if (!host_has(1, 2, 28))
+        SKIP("the processor has no AVX");
+    x86_start(g, &(struct x86_setup){.mode = X86_LONG,
+                                     .ram = 0x12000,
+                                     .load = 0x1000,
+                                     .code = &xsave_ready_and_back,
+                                     .extra_cr4 = X86_CR4_OSXSAVE});
+    set_xcr0(g, 7);
+    RUN_TO(g, HLT);
     CHECK_EQ(x86_regs(g->vcpu).rbx, SECRET);
 }
 
@@ -228,9 +285,7 @@ CASE(fpu, xsave_set_by_vmm, "the XSAVE image goes into the guest, and its size i
     free(again);
 }
 
-VISOR_GUEST_ASM64(fill_ymm, "mov rax, cr4; or eax, 0x40000; mov cr4, rax;"
-                            "xor ecx, ecx; xgetbv; or eax, 7; xsetbv;"
-                            "vpcmpeqd ymm6, ymm6, ymm6; hlt; vmovdqu [rdi], ymm6; hlt");
+VISOR_GUEST_ASM64(fill_ymm, "vpcmpeqd ymm6, ymm6, ymm6; hlt; vmovdqu [rdi], ymm6; hlt");
 
 CASE(fpu, xsave_carries_avx, "the upper half of a YMM register travels in the XSAVE image")
 {
@@ -244,8 +299,9 @@ CASE(fpu, xsave_carries_avx, "the upper half of a YMM register travels in the XS
     x86_start(g, &(struct x86_setup){.mode = X86_LONG,
                                      .load = 0x1000,
                                      .code = &fill_ymm,
-                                     .extra_cr4 = CR4_SSE,
+                                     .extra_cr4 = CR4_SSE | X86_CR4_OSXSAVE,
                                      .regs = {.rdi = 0x2000}});
+    set_xcr0(g, 7);
     zero = xsave_get(g, &size);
     RUN_TO(g, HLT);
     image = xsave_get(g, &size);
