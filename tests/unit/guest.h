@@ -55,12 +55,14 @@ static inline bool guest_create(struct guest *guest, const visor_vm_config *conf
     return CHECK_OK(visor_hypervisor_open(&hv, "null")) && guest_create_on(guest, hv, config);
 }
 
-/* Puts a script into memory and the vCPU at its beginning. */
+/* Puts a script into memory and the vCPU at its beginning, after the end of what it was doing. */
 static inline bool guest_load(struct guest *guest, const struct null_step *script, size_t length)
 {
     visor_x86_sregs sregs;
     visor_x86_regs regs;
 
+    while (visor_vcpu_settle(guest->vcpu) > VISOR_EXIT_NONE)
+        continue;
     visor_x86_reset_regs(&regs);
     visor_x86_reset_sregs(&sregs);
     regs.rip = SCRIPT_GPA;
