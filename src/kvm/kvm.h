@@ -189,9 +189,9 @@ int kvm_arch_enable_hypercalls(visor_vm *vm, uint32_t first, uint32_t count);
 
 /* After the vCPU is open. */
 int kvm_arch_vcpu_init(visor_vcpu *vcpu);
-/* Just before and after ioctl(KVM_RUN); done: it came back with an exit or for a signal. */
+/* Just before and after ioctl(KVM_RUN), which gave err: 0 or an errno value. */
 void kvm_arch_enter(visor_vcpu *vcpu);
-void kvm_arch_left(visor_vcpu *vcpu, bool done);
+void kvm_arch_left(visor_vcpu *vcpu, int err);
 /*
  * Fills vcpu->exit for the exit in the run area and returns its VISOR_EXIT_..., after setting due
  * and unsettled where an answer is wanted; VISOR_EXIT_NONE if it is none of this architecture's.

@@ -265,7 +265,7 @@ static int enter(visor_vcpu *vcpu)
     atomic_fetch_add(&k->passages, 1);
     err = ioctl(k->fd, KVM_RUN, 0) < 0 ? errno : 0;
     atomic_fetch_add(&k->passages, 1);
-    kvm_arch_left(vcpu, err == 0 || err == EINTR);
+    kvm_arch_left(vcpu, err);
     k->unsettled = false;
     return err;
 }

@@ -27,8 +27,11 @@ struct kvm_x86_vcpu {
     bool bus_lock_told; /* a bus lock came together with the exit in the run area, which is next */
     uint64_t sync;      /* KVM_SYNC_X86_...: what the kernel can bring along with an exit */
     uint64_t current;   /* of these, the ones in the run area that are the vCPU's present state */
-    uint32_t cpuid_count;             /* entries last set */
+    /* Registers set in the run area are taken: not by a KVM_RUN that only waits to be started and
+     * is interrupted, so not after one either. */
+    bool settable;
     uint32_t regs_lease, sregs_lease; /* exits that still bring them along, see kvm_x86_state.c */
+    uint32_t cpuid_count;             /* entries last set */
     visor_breakpoint breakpoints[4];
     size_t breakpoint_count;
 };

@@ -43,12 +43,13 @@ void kvm_arch_enter(visor_vcpu *vcpu)
     x->current = 0;
 }
 
-void kvm_arch_left(visor_vcpu *vcpu, bool done)
+void kvm_arch_left(visor_vcpu *vcpu, int err)
 {
     struct kvm_x86_vcpu *x = kvm_x86_vcpu_of(vcpu);
 
-    if (done)
+    if (err == 0 || err == EINTR)
         x->current = x->common.run->kvm_valid_regs;
+    x->settable = err == 0;
 }
 
 int kvm_x86_flush(visor_vcpu *vcpu)
@@ -107,7 +108,7 @@ static int set_regs(visor_vcpu *vcpu, const void *buf)
     struct kvm_x86_vcpu *x = kvm_x86_vcpu_of(vcpu);
     struct kvm_regs *regs = &x->common.run->s.regs.regs;
 
-    if ((x->current & KVM_SYNC_X86_REGS) == 0)
+    if ((x->current & KVM_SYNC_X86_REGS) == 0 || !x->settable)
         return KVM_VCPU_CHANGE(vcpu, KVM_SET_REGS, buf);
     memcpy(regs, buf, sizeof(*regs));
     regs->rflags |= 2; /* always set; the kernel would see to it, but get_regs() may come first */
