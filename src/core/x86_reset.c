@@ -164,25 +164,27 @@ int visor__reset_x86_fpu(void *value, size_t length, visor_vcpu *vcpu)
 }
 
 /*
- * An empty XSTATE_BV says that every component is in its initial configuration (SDM vol. 1, 13.6);
- * FCW and MXCSR are for those who look at the legacy part without looking there.
+ * XSTATE_BV (SDM vol. 1, 13.4.2) says that x87 and SSE are in the image, as FNINIT and a reset
+ * leave them, and that all else is in its initial configuration. SSE must not be left out: Linux
+ * takes MXCSR over only with it.
  */
 int visor__reset_x86_xsave(void *value, size_t length, visor_vcpu *vcpu)
 {
-    enum { MXCSR_AT = 24, MXCSR_MASK_AT = 28 };
+    enum { MXCSR_AT = 24, MXCSR_MASK_AT = 28, XSTATE_BV_AT = 512, X87_AND_SSE = 3 };
     const uint16_t fcw = FCW_RESET;
     const uint32_t mxcsr = MXCSR;
     uint8_t *image = value;
     uint8_t mask[4];
 
     (void)vcpu;
-    if (length < MXCSR_MASK_AT + sizeof(mask))
+    if (length <= XSTATE_BV_AT)
         return 0;
     memcpy(mask, image + MXCSR_MASK_AT, sizeof(mask));
     memset(image, 0, length);
     memcpy(image, &fcw, sizeof(fcw));
     memcpy(image + MXCSR_AT, &mxcsr, sizeof(mxcsr));
     memcpy(image + MXCSR_MASK_AT, mask, sizeof(mask));
+    image[XSTATE_BV_AT] = X87_AND_SSE;
     return 1;
 }
 
