@@ -3,8 +3,8 @@
  * The virtqueue and the parser of block requests on guest memory that the input fills: whatever a
  * driver puts there, the device side must stay inside it and come to an end.
  *
- * The input: one byte of options, then the contents of guest memory from address 0. The queue's
- * parts stand at its beginning, so that few bytes reach far.
+ * The input: a byte of options, the type of a block request, and patches (offset of 2 bytes, length
+ * of 1 byte, bytes) to guest memory, which holds a sound request to begin with.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -19,6 +19,11 @@
 #define AVAIL     0x00u
 #define USED      0x40u
 #define DESC      0x100u
+#define HEADER    0x200u
+#define STATUS    0x220u
+#define DATA      0x400u
+#define LENGTH    0x400u
+#define INDIRECT  0x300u
 #define DISK_SIZE 0x8000
 #define REQUESTS  64 /* of one input: a hostile ring has no end by itself */
 
@@ -74,21 +79,60 @@ static void check(const virtq_chain *chain)
         abort();
 }
 
+/* A request of this type, its descriptors in the queue's table or in one of its own. */
+static void put_request(uint8_t type, bool indirect)
+{
+    static const uint8_t zeros[RAM_SIZE];
+    enum { NEXT = 1, WRITE = 2, TABLE = 4 };
+    struct {
+        uint64_t address;
+        uint32_t length;
+        uint16_t flags, next;
+    } desc[4] = {
+        {HEADER, 16, NEXT, 1},
+        {DATA, type < 11 ? LENGTH : 32, (uint16_t)(NEXT | (type == 0 || type == 8 ? WRITE : 0)), 2},
+        {STATUS, 1, WRITE, 0},
+        {INDIRECT, 48, TABLE, 0},
+    };
+    uint16_t avail[] = {0, SIZE, 0, 0, 0, 0, 0, 0, 0, 0};
+    uint64_t segment[] = {2, 4};
+    uint32_t head = type;
+
+    visor_memory_write(memory, 0, zeros, RAM_SIZE);
+    visor_memory_write(memory, AVAIL, avail, sizeof(avail));
+    visor_memory_write(memory, indirect ? INDIRECT : DESC, desc, 48);
+    if (indirect)
+        visor_memory_write(memory, DESC, &desc[3], 16);
+    visor_memory_write(memory, HEADER, &head, sizeof(head));
+    visor_memory_write(memory, DATA, segment, sizeof(segment));
+}
+
+static void patch(const uint8_t *data, size_t size)
+{
+    size_t length;
+
+    while (size >= 4) {
+        length = data[2] < size - 3 ? data[2] : size - 3;
+        visor_memory_write(memory, (data[0] + 256u * data[1]) % (RAM_SIZE - 256), data + 3, length);
+        data += 3 + length;
+        size -= 3 + length;
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static virtq_chain chain;
-    static const uint8_t zeros[RAM_SIZE];
     virtq queue = {.size = SIZE, .desc = DESC, .avail = AVAIL, .used = USED};
     int64_t written;
 
     if (!disk)
         set_up();
-    if (size < 1)
+    if (size < 2)
         return 0;
-    visor_memory_write(memory, 0, zeros, RAM_SIZE);
-    visor_memory_write(memory, 0, data + 1, size - 1 < RAM_SIZE ? size - 1 : RAM_SIZE);
+    put_request(data[1], data[0] & 8);
+    patch(data + 2, size - 2);
     queue.indirect = data[0] & 1;
     queue.event_idx = data[0] & 2;
     disk->accept(disk, data[0] & 4 ? 0 : UINT64_MAX);

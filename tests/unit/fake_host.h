@@ -120,6 +120,27 @@ static inline void fake_init(fake_host *fake, visor_memory *memory)
     };
 }
 
+/* For tests of devices that raise interrupts on a thread of their own. */
+static inline bool fake_line(fake_host *fake, unsigned gsi)
+{
+    bool level;
+
+    pthread_mutex_lock(&fake->lock);
+    level = fake->line[gsi];
+    pthread_mutex_unlock(&fake->lock);
+    return level;
+}
+
+static inline unsigned fake_msis(fake_host *fake)
+{
+    unsigned count;
+
+    pthread_mutex_lock(&fake->lock);
+    count = fake->msi_count;
+    pthread_mutex_unlock(&fake->lock);
+    return count;
+}
+
 /* One access of the guest: the newest handler that contains it and does not decline. */
 static inline uint64_t fake_access(fake_host *fake, visor_space space, uint64_t address,
                                    uint32_t length, bool is_write, uint64_t value)

@@ -130,12 +130,18 @@ static void put_desc(struct rig *rig, unsigned index, uint64_t gpa, uint32_t len
     visor_memory_write(rig->memory, DESC + index * 16, &desc, 16);
 }
 
+/* The index of a ring, which both sides see change. */
+static uint16_t *ring_index(struct rig *rig, uint64_t ring)
+{
+    void *at = NULL;
+
+    visor_memory_ptr(&at, rig->memory, ring + 2, 2);
+    return at;
+}
+
 static uint16_t used_index(struct rig *rig)
 {
-    uint16_t index = 0;
-
-    visor_memory_read(&index, rig->memory, USED + 2, 2);
-    return index;
+    return __atomic_load_n(ring_index(rig, USED), __ATOMIC_ACQUIRE);
 }
 
 static void offer(struct rig *rig)
@@ -144,7 +150,7 @@ static void offer(struct rig *rig)
 
     visor_memory_write(rig->memory, AVAIL + 4 + 2u * (rig->avail_index % SIZE), &head, 2);
     rig->avail_index++;
-    visor_memory_write(rig->memory, AVAIL + 2, &rig->avail_index, 2);
+    __atomic_store_n(ring_index(rig, AVAIL), rig->avail_index, __ATOMIC_RELEASE);
     set_reg(rig, NOTIFY, 2, 0);
 }
 
@@ -682,11 +688,11 @@ TEST(transport_interrupts_by_line_until_isr_is_read)
     REQUIRE(start(&rig, VIRTIO_F_VERSION_1));
     put_desc(&rig, 0, DATA, 16, WRITE);
     CHECK_INT(run(&rig), 16);
-    for (unsigned i = 0; i < 1000 && !rig.fake.line[17]; i++)
+    for (unsigned i = 0; i < 1000 && !fake_line(&rig.fake, 17); i++)
         usleep(1000);
-    CHECK(rig.fake.line[17]);
+    CHECK(fake_line(&rig.fake, 17));
     CHECK_INT(reg(&rig, ISR, 1), 1);
-    CHECK(!rig.fake.line[17]);
+    CHECK(!fake_line(&rig.fake, 17));
     CHECK_INT(reg(&rig, ISR, 1), 0);
     CHECK_INT(rig.fake.msi_count, 0);
     rig_free(&rig);
@@ -711,11 +717,11 @@ TEST(transport_interrupts_by_message)
     set_reg(&rig, TABLE + 24, 8, 0x55);
     put_desc(&rig, 0, DATA, 16, WRITE);
     CHECK_INT(run(&rig), 16);
-    for (unsigned i = 0; i < 1000 && !rig.fake.msi_count; i++)
+    for (unsigned i = 0; i < 1000 && !fake_msis(&rig.fake); i++)
         usleep(1000);
     CHECK_INT(rig.fake.msi_count, 1);
     CHECK_INT(rig.fake.msi[0].data, 0x55);
-    CHECK(!rig.fake.line[17]);
+    CHECK(!fake_line(&rig.fake, 17));
     CHECK_INT(reg(&rig, ISR, 1), 0);
     rig_free(&rig);
 }
