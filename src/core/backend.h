@@ -150,7 +150,7 @@ struct visor__io_event_ops {
     int (*remove)(visor_vm *vm, const visor_io_event *io_event);
 };
 
-/* Collected writes. VM lock for all. */
+/* Collected writes. VM lock for all. The core lets no two ranges overlap. */
 struct visor__coalesce_ops {
     int (*add)(visor_vm *vm, visor_space space, uint64_t address, uint64_t length);
     int (*remove)(visor_vm *vm, visor_space space, uint64_t address, uint64_t length);

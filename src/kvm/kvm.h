@@ -31,12 +31,6 @@ struct kvm_hv {
     int signal;      /* the signal that kicks a vCPU out of the guest */
 };
 
-/* A range whose writes are collected. */
-struct kvm_zone {
-    visor_space space;
-    uint64_t address, length;
-};
-
 struct kvm_vm {
     int fd;
     uint32_t max_slots;
@@ -45,8 +39,6 @@ struct kvm_vm {
     uint64_t hypercall_mask;                   /* hypercalls that exit so far */
     uint32_t ring_entries;                     /* of each vCPU's dirty ring; 0: bitmap */
     struct kvm_coalesced_mmio_ring *coalesced; /* NULL until there is a vCPU to map it through */
-    struct kvm_zone *zones;                    /* as added, equal ones too */
-    size_t zone_count;
 };
 
 struct kvm_vcpu {

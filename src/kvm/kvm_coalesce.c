@@ -5,7 +5,6 @@
  * vCPUs share the ring, and it is only mapped through the descriptor of one.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -44,7 +43,6 @@ void kvm_coalesce_close(visor_vm *vm)
 
     if (kvm->coalesced != NULL)
         munmap(kvm->coalesced, visor__os_page_size());
-    free(kvm->zones);
 }
 
 static int check_space(const struct kvm_vm *kvm, visor_space space)
@@ -55,84 +53,38 @@ static int check_space(const struct kvm_vm *kvm, visor_space space)
                         "this kernel collects no port writes");
 }
 
-static int request(const struct kvm_vm *kvm, bool add, const struct kvm_zone *zone)
+/*
+ * KVM_UNREGISTER_COALESCED_MMIO removes every zone that contains the range, not just the one that
+ * equals it: there is no other, because the core lets no two overlap.
+ */
+static int change(visor_vm *vm, bool adding, visor_space space, uint64_t address, uint64_t length)
 {
-    struct kvm_coalesced_mmio_zone native = {
-        .addr = zone->address,
-        .size = (uint32_t)zone->length,
-        .pio = zone->space == VISOR_PIO,
+    const struct kvm_vm *kvm = kvm_vm_of(vm);
+    struct kvm_coalesced_mmio_zone zone = {
+        .addr = address,
+        .size = (uint32_t)length,
+        .pio = space == VISOR_PIO,
     };
-
-    return add ? KVM_IOCTL(kvm->fd, KVM_REGISTER_COALESCED_MMIO, &native)
-               : KVM_IOCTL(kvm->fd, KVM_UNREGISTER_COALESCED_MMIO, &native);
-}
-
-static bool contains(const struct kvm_zone *outer, const struct kvm_zone *inner)
-{
-    return outer->space == inner->space && outer->address <= inner->address &&
-           inner->length <= outer->length &&
-           inner->address - outer->address <= outer->length - inner->length;
-}
-
-/* The last of the zones that are exactly this one; NULL if there is none. */
-static struct kvm_zone *find(const struct kvm_vm *kvm, const struct kvm_zone *zone)
-{
-    for (size_t i = kvm->zone_count; i-- > 0;) {
-        if (contains(&kvm->zones[i], zone) && contains(zone, &kvm->zones[i]))
-            return &kvm->zones[i];
-    }
-    return NULL;
-}
-
-static int add(visor_vm *vm, visor_space space, uint64_t address, uint64_t length)
-{
-    struct kvm_vm *kvm = kvm_vm_of(vm);
-    struct kvm_zone zone = {.space = space, .address = address, .length = length};
-    struct kvm_zone *grown;
     int ret = check_space(kvm, space);
 
     if (ret < 0)
         return ret;
-    if (length == 0 || length > UINT32_MAX)
+    if (length > UINT32_MAX)
         return visor__error(VISOR_ERANGE, "kvm", "KVM_REGISTER_COALESCED_MMIO",
                             "a zone of %llu bytes", (unsigned long long)length);
-    grown = realloc(kvm->zones, (kvm->zone_count + 1) * sizeof(*grown));
-    if (grown == NULL)
-        return visor__error(VISOR_ENOMEM, "kvm", "KVM_REGISTER_COALESCED_MMIO", "one more zone");
-    kvm->zones = grown;
-    if (find(kvm, &zone) == NULL) {
-        ret = request(kvm, true, &zone);
-        if (ret < 0)
-            return ret;
-    }
-    kvm->zones[kvm->zone_count++] = zone;
-    return 0;
+    ret = adding ? KVM_IOCTL(kvm->fd, KVM_REGISTER_COALESCED_MMIO, &zone)
+                 : KVM_IOCTL(kvm->fd, KVM_UNREGISTER_COALESCED_MMIO, &zone);
+    return ret < 0 ? ret : 0;
 }
 
-/*
- * The kernel removes every zone that contains the range, not just the one that equals it: the
- * others are put back. A write in between is an ordinary exit.
- */
+static int add(visor_vm *vm, visor_space space, uint64_t address, uint64_t length)
+{
+    return change(vm, true, space, address, length);
+}
+
 static int remove_zone(visor_vm *vm, visor_space space, uint64_t address, uint64_t length)
 {
-    struct kvm_vm *kvm = kvm_vm_of(vm);
-    struct kvm_zone zone = {.space = space, .address = address, .length = length};
-    struct kvm_zone *found = find(kvm, &zone);
-    int ret;
-
-    if (found == NULL)
-        return visor__error(VISOR_ENOENT, "kvm", "KVM_UNREGISTER_COALESCED_MMIO",
-                            "no zone of %llu bytes at %#llx", (unsigned long long)length,
-                            (unsigned long long)address);
-    *found = kvm->zones[--kvm->zone_count];
-    if (find(kvm, &zone) != NULL)
-        return 0;
-    ret = request(kvm, false, &zone);
-    for (size_t i = 0; ret >= 0 && i < kvm->zone_count; i++) {
-        if (contains(&kvm->zones[i], &zone) && find(kvm, &kvm->zones[i]) == &kvm->zones[i])
-            ret = request(kvm, true, &kvm->zones[i]);
-    }
-    return ret < 0 ? ret : 0;
+    return change(vm, false, space, address, length);
 }
 
 static int take(visor_io *io, visor_vm *vm)
