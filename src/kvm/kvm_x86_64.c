@@ -61,7 +61,7 @@ int kvm_x86_cpuid_list(struct kvm_cpuid2 **out, int fd, unsigned long request, c
     struct kvm_cpuid2 *list;
     int ret;
 
-    for (;; capacity *= 2) {
+    for (;; capacity = capacity * 2 + 1) {
         list = calloc(1, sizeof(*list) + capacity * sizeof(list->entries[0]));
         if (list == NULL)
             return visor__error(VISOR_ENOMEM, "kvm", name, "%u entries", capacity);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "kvm/kvm_x86.h"
+#include "kvm/kvm_x86_convert.h"
 
 /* ---- creation ---- */
 
@@ -64,81 +65,6 @@ _Static_assert(offsetof(visor_x86_pic, init_state) == offsetof(struct kvm_pic_st
                "PIC: order");
 _Static_assert(offsetof(visor_x86_pic, elcr_mask) == offsetof(struct kvm_pic_state, elcr_mask),
                "PIC: order");
-
-static void ioapic_from_kernel(visor_x86_ioapic *out, const struct kvm_ioapic_state *in)
-{
-    *out = (visor_x86_ioapic){
-        .base_address = in->base_address,
-        .id = in->id,
-        .irr = in->irr,
-        .ioregsel = in->ioregsel,
-    };
-    for (int i = 0; i < VISOR_X86_IOAPIC_PINS; i++)
-        out->redirect[i] = in->redirtbl[i].bits;
-}
-
-static void ioapic_to_kernel(struct kvm_ioapic_state *out, const visor_x86_ioapic *in)
-{
-    *out = (struct kvm_ioapic_state){
-        .base_address = in->base_address,
-        .id = in->id,
-        .irr = in->irr,
-        .ioregsel = in->ioregsel,
-    };
-    for (int i = 0; i < VISOR_X86_IOAPIC_PINS; i++)
-        out->redirtbl[i].bits = in->redirect[i];
-}
-
-/* The kernel keeps no reload value, only the latched low byte of a count that is being written. */
-static void pit_from_kernel(visor_x86_pit *out, const struct kvm_pit_state2 *in)
-{
-    memset(out, 0, sizeof(*out));
-    out->flags = in->flags;
-    for (int i = 0; i < 3; i++) {
-        const struct kvm_pit_channel_state *from = &in->channels[i];
-
-        out->channel[i] = (visor_x86_pit_channel){
-            .count = from->count,
-            .latched_count = from->latched_count,
-            .reload_value = from->write_latch,
-            .count_latched = from->count_latched,
-            .status_latched = from->status_latched,
-            .status = from->status,
-            .read_state = from->read_state,
-            .write_state = from->write_state,
-            .rw_mode = from->rw_mode,
-            .mode = from->mode,
-            .bcd = from->bcd,
-            .gate = from->gate,
-            .load_time = (uint64_t)from->count_load_time,
-        };
-    }
-}
-
-static void pit_to_kernel(struct kvm_pit_state2 *out, const visor_x86_pit *in)
-{
-    memset(out, 0, sizeof(*out));
-    out->flags = in->flags;
-    for (int i = 0; i < 3; i++) {
-        const visor_x86_pit_channel *from = &in->channel[i];
-
-        out->channels[i] = (struct kvm_pit_channel_state){
-            .count = from->count,
-            .latched_count = from->latched_count,
-            .count_latched = from->count_latched,
-            .status_latched = from->status_latched,
-            .status = from->status,
-            .read_state = from->read_state,
-            .write_state = from->write_state,
-            .write_latch = (uint8_t)from->reload_value,
-            .rw_mode = from->rw_mode,
-            .mode = from->mode,
-            .bcd = from->bcd,
-            .gate = from->gate,
-            .count_load_time = (int64_t)from->load_time,
-        };
-    }
-}
 
 static int check_pit(const visor_x86_pit *pit)
 {
@@ -206,9 +132,9 @@ int kvm_x86_get_chip(void *buf, size_t capacity, visor_vm *vm, enum visor__vm_st
     if (ret < 0)
         return ret;
     if (piece == VISOR__VM_STATE_X86_PIT)
-        pit_from_kernel(buf, &pit);
+        kvm_x86_pit_from_kvm(buf, &pit);
     else if (piece == VISOR__VM_STATE_X86_IOAPIC)
-        ioapic_from_kernel(buf, &chip.chip.ioapic);
+        kvm_x86_ioapic_from_kvm(buf, &chip.chip.ioapic);
     else
         memcpy(buf, &chip.chip.pic, size);
     return (int)size;
@@ -221,7 +147,7 @@ static int set_pit(visor_vm *vm, const visor_x86_pit *in)
 
     if (ret < 0)
         return ret;
-    pit_to_kernel(&pit, in);
+    kvm_x86_pit_to_kvm(&pit, in);
     return KVM_IOCTL(kvm_vm_of(vm)->fd, KVM_SET_PIT2, &pit);
 }
 
@@ -229,7 +155,7 @@ static int set_ioapic(visor_vm *vm, const visor_x86_ioapic *in)
 {
     struct kvm_irqchip chip = {.chip_id = KVM_IRQCHIP_IOAPIC};
 
-    ioapic_to_kernel(&chip.chip.ioapic, in);
+    kvm_x86_ioapic_to_kvm(&chip.chip.ioapic, in);
     return KVM_IOCTL(kvm_vm_of(vm)->fd, KVM_SET_IRQCHIP, &chip);
 }
 

@@ -138,6 +138,83 @@ void kvm_x86_lapic_to_kvm(struct kvm_lapic_state *out, const visor_x86_lapic *in
         memcpy(&out->regs[16 * i], &in->regs[i], 4);
 }
 
+/* ---- chips of the VM ---- */
+
+void kvm_x86_ioapic_from_kvm(visor_x86_ioapic *out, const struct kvm_ioapic_state *in)
+{
+    *out = (visor_x86_ioapic){
+        .base_address = in->base_address,
+        .id = in->id,
+        .irr = in->irr,
+        .ioregsel = in->ioregsel,
+    };
+    for (int i = 0; i < VISOR_X86_IOAPIC_PINS; i++)
+        out->redirect[i] = in->redirtbl[i].bits;
+}
+
+void kvm_x86_ioapic_to_kvm(struct kvm_ioapic_state *out, const visor_x86_ioapic *in)
+{
+    *out = (struct kvm_ioapic_state){
+        .base_address = in->base_address,
+        .id = in->id,
+        .irr = in->irr,
+        .ioregsel = in->ioregsel,
+    };
+    for (int i = 0; i < VISOR_X86_IOAPIC_PINS; i++)
+        out->redirtbl[i].bits = in->redirect[i];
+}
+
+/* The kernel keeps no reload value, only the latched low byte of a count that is being written. */
+void kvm_x86_pit_from_kvm(visor_x86_pit *out, const struct kvm_pit_state2 *in)
+{
+    memset(out, 0, sizeof(*out));
+    out->flags = in->flags;
+    for (int i = 0; i < 3; i++) {
+        const struct kvm_pit_channel_state *from = &in->channels[i];
+
+        out->channel[i] = (visor_x86_pit_channel){
+            .count = from->count,
+            .latched_count = from->latched_count,
+            .reload_value = from->write_latch,
+            .count_latched = from->count_latched,
+            .status_latched = from->status_latched,
+            .status = from->status,
+            .read_state = from->read_state,
+            .write_state = from->write_state,
+            .rw_mode = from->rw_mode,
+            .mode = from->mode,
+            .bcd = from->bcd,
+            .gate = from->gate,
+            .load_time = (uint64_t)from->count_load_time,
+        };
+    }
+}
+
+void kvm_x86_pit_to_kvm(struct kvm_pit_state2 *out, const visor_x86_pit *in)
+{
+    memset(out, 0, sizeof(*out));
+    out->flags = in->flags;
+    for (int i = 0; i < 3; i++) {
+        const visor_x86_pit_channel *from = &in->channel[i];
+
+        out->channels[i] = (struct kvm_pit_channel_state){
+            .count = from->count,
+            .latched_count = from->latched_count,
+            .count_latched = from->count_latched,
+            .status_latched = from->status_latched,
+            .status = from->status,
+            .read_state = from->read_state,
+            .write_state = from->write_state,
+            .write_latch = (uint8_t)from->reload_value,
+            .rw_mode = from->rw_mode,
+            .mode = from->mode,
+            .bcd = from->bcd,
+            .gate = from->gate,
+            .count_load_time = (int64_t)from->load_time,
+        };
+    }
+}
+
 /* ---- events ---- */
 
 void kvm_x86_events_from_kvm(visor_x86_events *out, const struct kvm_vcpu_events *in)
