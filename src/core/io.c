@@ -121,15 +121,15 @@ static bool call_handlers(visor_vm *vm, visor_vcpu *vcpu, visor_io *io)
     return served;
 }
 
-/* Takes the oldest collected write. Returns whether there was one. */
-static bool take_coalesced(visor_io *io, visor_vm *vm)
+/* Takes the oldest collected write. Returns 1, or 0 if there is none. */
+static int take_coalesced(visor_io *io, visor_vm *vm)
 {
     int ret;
 
     visor__mutex_lock(&vm->lock);
     ret = vm->hv->backend->coalesce->take(io, vm);
     visor__mutex_unlock(&vm->lock);
-    return ret > 0;
+    return ret;
 }
 
 /* Returns how many writes were delivered. */
@@ -137,16 +137,17 @@ static int deliver_coalesced(visor_vm *vm)
 {
     visor_io io;
     int count = 0;
+    int ret = 0;
 
     if (atomic_load(&vm->io->coalesced) == 0)
         return 0;
     visor__mutex_lock(&vm->io->delivery);
-    while (count < DELIVERY_MAX && take_coalesced(&io, vm)) {
+    while (count < DELIVERY_MAX && (ret = take_coalesced(&io, vm)) > 0) {
         call_handlers(vm, NULL, &io);
         count++;
     }
     visor__mutex_unlock(&vm->io->delivery);
-    return count;
+    return ret < 0 ? ret : count;
 }
 
 int visor_vm_flush_io(visor_vm *vm)
@@ -267,7 +268,8 @@ int visor_vm_unmap_io(visor_vm *vm, visor_space space, uint64_t address, uint64_
     if (ret < 0)
         return ret;
     if (range->io.coalesce && vm->hv->backend->coalesce != NULL) {
-        /* What was collected so far is still this handler's. */
+        /* What was collected so far is still this handler's. Whether it can be read or not, the
+         * handler goes. */
         deliver_coalesced(vm);
         atomic_fetch_sub(&table->coalesced, 1);
     }
@@ -460,6 +462,8 @@ bool visor__io_exit(visor_vcpu *vcpu)
 
     if (atomic_load_explicit(&vm->io->served, memory_order_acquire) == 0)
         return false;
+    /* Writes that cannot be read now are tried again at the next exit; this one must not be lost.
+     */
     deliver_coalesced(vm);
     if (exit->reason != VISOR_EXIT_IO && exit->reason != VISOR_EXIT_MMIO)
         return false;
