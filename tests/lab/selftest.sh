@@ -50,6 +50,25 @@ compile() { # compile PROBE OPTION...
     expect "$(basename "$program") compiles" 0
 }
 
+on_terminal() { # on_terminal COMMAND...: run it on a terminal where 'word' is typed
+    # shellcheck disable=SC2016 # $1 and the others are the inner shell's
+    echo 'stty rows 30 cols 90; before=$(stty -g)
+"$@"; rc=$?
+[ "$(stty -g)" = "$before" ] && echo && echo restored; exit $rc' >"$T/inner"
+    quoted=$(for word; do printf "'%s' " "$word"; done)
+    run sh -c '(printf "word\r"; sleep 1) | script -qec "$1" /dev/null' sh "sh $T/inner $quoted"
+    tr -d '\r' <"$T/stdout" >"$T/lines"
+}
+
+lines() { # lines WHAT LINE...: the last run on a terminal, or boot, showed each LINE
+    what=$1
+    shift
+    for line; do
+        if ! grep -qxF -e "$line" "$T/lines"; then fail "$what" "no line '$line'"; return; fi
+    done
+    pass "$what"
+}
+
 test_lab() {
     run lab x86_64
     expect "lab x86_64: ready" 0 '' # the first time it tells of fetching
@@ -86,6 +105,18 @@ test_lab() {
     expect "lab x86_64: the other" 3
     run lab x86_64 -- sh -c 'su nobody -s /bin/sh -c "id -un; true </dev/kvm"'
     expect "lab x86_64: /dev/kvm is not for everybody" 1 nobody
+    # shellcheck disable=SC2016 # $1 and $word are the inner shells'
+    run sh -c 'lab -i x86_64 -- cat <"$1"' sh "$T/bytes"
+    same "lab x86_64: standard input, every byte" "$T/stdout" "$T/bytes"
+    # shellcheck disable=SC2016
+    on_terminal lab -i x86_64 -- \
+        sh -c 'tty; stty size; read -r word; stty -echo; echo "[$word]"; exit 7'
+    expect "lab x86_64: a terminal: the exit status comes back" 7
+    lines "lab x86_64: a terminal: a terminal there, restored here" /dev/hvc0 '30 90' '[word]' \
+        restored
+    on_terminal timeout --foreground 4 lab -i x86_64 -- sh -c 'echo asleep; sleep 60'
+    expect "lab x86_64: a terminal: a signal ends the run" 124
+    lines "lab x86_64: a terminal: restored after a signal" asleep restored
     run env VISOR_CACHE="$T/bytes" "$here/lab" x86_64 -- true
     expect "lab x86_64: trouble is 125 and told" 125 '' \
         "lab: cannot make or enter $T/bytes/lab (set VISOR_CACHE)"
@@ -98,15 +129,6 @@ boot() { # boot FLAVOUR FORM CPUS DISK PARAMETERS: plain QEMU, for up to two min
         -append "console=ttyS0 quiet panic=-1 $5" \
         -drive file="$4",format=raw,if=virtio -device virtio-rng-pci
     tr -d '\r' <"$T/stdout" >"$T/lines"
-}
-
-said() { # said WHAT LINE...: the last boot's console has each LINE
-    what=$1
-    shift
-    for line; do
-        if ! grep -qxF -e "$line" "$T/lines"; then fail "$what" "no line '$line'"; return; fi
-    done
-    pass "$what"
 }
 
 test_guest() {
@@ -122,14 +144,14 @@ test_guest() {
         run guest check "$disk" "$token"
         expect "guest $k: the token is not on a new disk" 1
         boot "$flavour" "$form" "$cpus" "$disk" "visor.token=$token"
-        said "guest $k: user space does its work" "visor: user space reached, $cpus cpus" \
+        lines "guest $k: user space does its work" "visor: user space reached, $cpus cpus" \
             "visor: disk: token written" "visor: hwrng virtio_rng.0, 32 bytes" \
             "visor: end poweroff"
         run guest check "$disk" "$token"
         expect "guest $k: the host finds the token" 0
     done
     boot cloud kernel 1 "$disk" "visor.token=last visor.fill=100 visor.end=reboot"
-    said "guest: a full disk is told" "visor: disk: token written" "visor: disk: fill failed" \
+    lines "guest: a full disk is told" "visor: disk: token written" "visor: disk: fill failed" \
         "visor: end reboot"
     run guest check "$disk" "$token"
     expect "guest: what was written first is still there" 0
