@@ -6,8 +6,8 @@
  * in the thread that runs the vCPU, and KVM_RUN unblocks it for its own duration only
  * (KVM_SET_SIGNAL_MASK). A kick sets run->immediate_exit, which makes a KVM_RUN that has yet to
  * begin come back at once, and sends the signal, which ends one that has begun. The signal is never
- * delivered: it stays pending on the thread until take_signal() takes it, and `signalled` sees to it
- * that there is at most one.
+ * delivered: it stays pending on the thread until take_signal() takes it, and `signalled` sees to
+ * it that there is at most one.
  */
 #include <errno.h>
 #include <signal.h>
@@ -38,7 +38,8 @@ static const char *internal_error_text(uint32_t suberror)
 
 /* ---- the thread that runs a vCPU ---- */
 
-/* Saves a system call for each run. Renewed with each vCPU: a child of fork() inherits its parent's. */
+/* Saves a system call for each run. Renewed with each vCPU: a child of fork() inherits its
+ * parent's. */
 static _Thread_local pid_t this_thread;
 
 static void kick_signal_set(sigset_t *set, const visor_vcpu *vcpu)
@@ -278,8 +279,10 @@ static bool is_memory_fault(const struct kvm_run *run, int err)
 static int run_failed(visor_vcpu *vcpu, int err)
 {
     if (err == EFAULT)
-        return kvm_error("KVM_RUN", err, "vCPU %u: the host memory behind the guest's access cannot "
-                         "be used", vcpu->id);
+        return kvm_error("KVM_RUN", err,
+                         "vCPU %u: the host memory behind the guest's access cannot "
+                         "be used",
+                         vcpu->id);
     return kvm_error("KVM_RUN", err, "vCPU %u", vcpu->id);
 }
 

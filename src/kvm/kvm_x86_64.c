@@ -23,8 +23,8 @@ static int interrupt(visor_vcpu *vcpu, uint8_t vector)
     int ret;
 
     if (vcpu->vm->config.irqchip == VISOR_IRQCHIP_KERNEL) {
-        visor__error(VISOR_ESTATE, "kvm", "KVM_INTERRUPT", "vector %u: the VM has an interrupt chip",
-                     vector);
+        visor__error(VISOR_ESTATE, "kvm", "KVM_INTERRUPT",
+                     "vector %u: the VM has an interrupt chip", vector);
         return visor__error_hint("raise it through the chip: visor_vm_set_irq()");
     }
     if (!ready_for_interrupt(vcpu)) {
@@ -187,8 +187,8 @@ int kvm_x86_set_msrs(visor_vcpu *vcpu, const visor_x86_msr *msrs, size_t count)
             return ret;
         done += (size_t)ret;
         if ((size_t)ret < part) {
-            visor__error(VISOR_EREFUSED, "kvm", "KVM_SET_MSRS", "MSR %#x = %#llx",
-                         msrs[done].index, (unsigned long long)msrs[done].value);
+            visor__error(VISOR_EREFUSED, "kvm", "KVM_SET_MSRS", "MSR %#x = %#llx", msrs[done].index,
+                         (unsigned long long)msrs[done].value);
             break;
         }
     }
@@ -223,7 +223,8 @@ static int set_msr_filter(visor_vm *vm, const visor_x86_msr_range *ranges, size_
     return KVM_IOCTL(kvm_vm_of(vm)->fd, KVM_X86_SET_MSR_FILTER, &filter);
 }
 
-static int set_msr_exits(visor_vm *vm, const visor_x86_msr_range *ranges, size_t count, bool unknown)
+static int set_msr_exits(visor_vm *vm, const visor_x86_msr_range *ranges, size_t count,
+                         bool unknown)
 {
     uint64_t reasons = 0;
     int ret;
@@ -253,8 +254,9 @@ static int set_bus_lock_exits(visor_vm *vm, bool on)
     int fd = kvm_vm_of(vm)->fd;
 
     if ((kvm_check(fd, KVM_CAP_X86_BUS_LOCK_EXIT) & KVM_BUS_LOCK_DETECTION_EXIT) == 0)
-        return visor__unsupported(vm->hv, "visor_x86_set_bus_lock_exits",
-                                  "the processor does not report bus locks, or the kernel does not");
+        return visor__unsupported(
+            vm->hv, "visor_x86_set_bus_lock_exits",
+            "the processor does not report bus locks, or the kernel does not");
     return KVM_ENABLE(fd, KVM_CAP_X86_BUS_LOCK_EXIT,
                       on ? KVM_BUS_LOCK_DETECTION_EXIT : KVM_BUS_LOCK_DETECTION_OFF);
 }

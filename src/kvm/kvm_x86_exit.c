@@ -145,8 +145,7 @@ static int exit_debug(visor_vcpu *vcpu)
     exit->debug.dr6 = debug->dr6;
     exit->debug.dr7 = debug->dr7;
     exit->debug.exception = debug->exception;
-    exit->debug.single_step =
-        debug->exception == VECTOR_DB && (debug->dr6 & DR6_SINGLE_STEP) != 0;
+    exit->debug.single_step = debug->exception == VECTOR_DB && (debug->dr6 & DR6_SINGLE_STEP) != 0;
     exit->debug.hit_mask = 0;
     if (debug->exception == VECTOR_DB)
         debug_hits(vcpu, debug->dr6, debug->pc);
@@ -163,8 +162,7 @@ static int dr7_fields(uint64_t *out, const visor_breakpoint *point)
     case VISOR_BREAK_EXECUTE: type = 0; break;
     case VISOR_BREAK_WRITE: type = 1; break;
     case VISOR_BREAK_ACCESS: type = 3; break;
-    default:
-        return visor__error(VISOR_EINVAL, "kvm", op, "breakpoint kind %d", (int)point->kind);
+    default: return visor__error(VISOR_EINVAL, "kvm", op, "breakpoint kind %d", (int)point->kind);
     }
     switch (point->length) {
     case 1: length = 0; break;
@@ -180,7 +178,8 @@ static int dr7_fields(uint64_t *out, const visor_breakpoint *point)
     if (point->address % point->length != 0)
         return visor__error(VISOR_EALIGN, "kvm", op,
                             "a watchpoint of %u bytes at %#llx: its address must be a multiple of "
-                            "its length", point->length, (unsigned long long)point->address);
+                            "its length",
+                            point->length, (unsigned long long)point->address);
     *out = type | length << 2;
     return 0;
 }

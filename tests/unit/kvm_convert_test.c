@@ -9,16 +9,17 @@
 #include "kvm/kvm_x86.h"
 #include "kvm/kvm_x86_convert.h"
 
-#define ALL_EVENTS                                                                 \
-    (KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SIPI_VECTOR |           \
-     KVM_VCPUEVENT_VALID_SHADOW | KVM_VCPUEVENT_VALID_SMM |                        \
-     KVM_VCPUEVENT_VALID_PAYLOAD | KVM_VCPUEVENT_VALID_TRIPLE_FAULT)
+#define ALL_EVENTS                                                                        \
+    (KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SIPI_VECTOR |                  \
+     KVM_VCPUEVENT_VALID_SHADOW | KVM_VCPUEVENT_VALID_SMM | KVM_VCPUEVENT_VALID_PAYLOAD | \
+     KVM_VCPUEVENT_VALID_TRIPLE_FAULT)
 
 /* No two bits alike where they could be mixed up. */
 static struct kvm_vcpu_events some_events(void)
 {
     return (struct kvm_vcpu_events){
-        .exception = {.injected = 1, .nr = 65, .has_error_code = 1, .pending = 1, .error_code = 110},
+        .exception =
+            {.injected = 1, .nr = 65, .has_error_code = 1, .pending = 1, .error_code = 110},
         .interrupt = {.injected = 0, .nr = 100, .soft = 1, .shadow = 114},
         .nmi = {.injected = 1, .pending = 1, .masked = 0},
         .sipi_vector = 105,
@@ -225,8 +226,17 @@ TEST(segments_keep_what_kvm_says)
     visor_x86_sregs out;
 
     memset(&in, 0, sizeof(in));
-    in.cs = (struct kvm_segment){.base = 0x1234, .limit = 0xffffffff, .selector = 0x10, .type = 11,
-                                 .present = 1, .dpl = 3, .db = 1, .s = 1, .l = 1, .g = 1, .avl = 1};
+    in.cs = (struct kvm_segment){.base = 0x1234,
+                                 .limit = 0xffffffff,
+                                 .selector = 0x10,
+                                 .type = 11,
+                                 .present = 1,
+                                 .dpl = 3,
+                                 .db = 1,
+                                 .s = 1,
+                                 .l = 1,
+                                 .g = 1,
+                                 .avl = 1};
     in.ds = in.cs;
     in.ds.unusable = 1; /* although present */
     in.ss = in.cs;
