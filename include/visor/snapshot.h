@@ -49,9 +49,9 @@ VISOR_API int visor_vm_save(visor_vm *vm, const visor_stream *stream,
 /*
  * Restores into a VM of the same architecture, memory layout, interrupt chip and vCPU ids
  * (EMISMATCH), fresh or used, on any backend. Data that is not a snapshot, is cut short or fails
- * its checksum is EFORMAT; what cannot be set names the piece of state. An MSR that has its value already
- * is not written, and one that this host lacks is passed over if its value was 0. After a failure
- * the VM's state is undefined but safe; restore again or free it.
+ * its checksum is EFORMAT; what cannot be set names the piece of state. An MSR that has its value
+ * already is not written, and one that this host lacks is passed over if its value was 0. After a
+ * failure the VM's state is undefined but safe; restore again or free it.
  */
 VISOR_API int visor_vm_restore(visor_vm *vm, const visor_stream *stream,
                                const visor_snapshot_config *config);

@@ -1,8 +1,20 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Describing a vCPU for people: the walk over the table. */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "core/backend.h"
+
+void visor__say(const struct visor__printer *out, const char *format, ...)
+{
+    char line[160];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(line, sizeof(line), format, args);
+    va_end(args);
+    out->print(out->context, line);
+}
 
 int visor_vcpu_dump(visor_vcpu *vcpu, void (*print)(void *context, const char *line), void *context)
 {

@@ -109,14 +109,28 @@ static int take_section(struct reader *reader, struct snapshot_section *section)
     return ret;
 }
 
-/* The payload, after its checksum. The caller frees it. */
-static int take_payload(void **out, struct reader *reader, const struct snapshot_section *section)
+/* Refuses lengths that cannot be, before memory is asked for. */
+static int check_length(const struct reader *reader, const struct snapshot_section *section,
+                        size_t size, bool variable)
+{
+    if (variable ? section->length <= SNAPSHOT_PIECE_MAX && section->length % size == 0
+                 : section->length == size)
+        return 0;
+    return visor__error(VISOR_EFORMAT, "", reader->operation, "%s has %llu bytes", section->name,
+                        (unsigned long long)section->length);
+}
+
+/* The payload of a piece with this size, after its checksum. The caller frees it. */
+static int take_payload(void **out, struct reader *reader, const struct snapshot_section *section,
+                        size_t size, bool variable)
 {
     struct visor__checksum checksum = {0};
     size_t length = (size_t)section->length;
     uint64_t sum;
-    int ret = 0;
+    int ret = check_length(reader, section, size, variable);
 
+    if (ret != 0)
+        return ret;
     *out = calloc(1, length > 0 ? length : 1);
     if (*out == NULL)
         return visor__error(VISOR_ENOMEM, "", reader->operation, "%zu bytes", length);
@@ -128,22 +142,11 @@ static int take_payload(void **out, struct reader *reader, const struct snapshot
     visor__checksum_add(&checksum, *out, length);
     if (ret == 0 && sum != visor__checksum_value(&checksum))
         ret = damaged(reader, section->name);
-    if (ret < 0) {
+    if (ret != 0) {
         free(*out);
         *out = NULL;
     }
     return ret;
-}
-
-/* Refuses lengths that cannot be, before memory is asked for. */
-static int check_length(const struct reader *reader, const struct snapshot_section *section,
-                        size_t size, bool variable)
-{
-    if (variable ? section->length <= SNAPSHOT_PIECE_MAX && section->length % size == 0
-                 : section->length == size)
-        return 0;
-    return visor__error(VISOR_EFORMAT, "", reader->operation, "%s has %llu bytes", section->name,
-                        (unsigned long long)section->length);
 }
 
 /* What cannot be set, with its place. A piece that is not here at all is a mismatch. */
@@ -170,11 +173,9 @@ static int take_vm_piece(struct reader *reader, const struct snapshot_section *s
     if (piece == VISOR__VM_STATE_COUNT || reader->head.contents != CONTENTS_VM)
         return visor__error(VISOR_EFORMAT, "", reader->operation, "a VM has no \"%s\"",
                             section->name);
-    ret = check_length(reader, section, visor__vm_states[piece].size,
+    ret = take_payload(&value, reader, section, visor__vm_states[piece].size,
                        visor__vm_states[piece].variable);
-    if (ret == 0)
-        ret = take_payload(&value, reader, section);
-    if (ret < 0)
+    if (ret != 0)
         return ret;
     ret = visor__vm_state_set(vm, (enum visor__vm_state)piece, value, (size_t)section->length);
     free(value);
@@ -184,10 +185,15 @@ static int take_vm_piece(struct reader *reader, const struct snapshot_section *s
 static int take_vcpu_piece(struct reader *reader, const struct snapshot_section *section,
                            struct vcpu_image *image)
 {
-    visor_arch arch = image->vcpu->vm->config.arch;
     unsigned piece = 0;
+    visor_arch arch;
     int ret;
 
+    if (image->vcpu == NULL)
+        return visor__error(VISOR_EMISMATCH, "", reader->operation,
+                            "vCPU %u is in the snapshot, and not (or not once more) in this VM",
+                            section->instance);
+    arch = image->vcpu->vm->config.arch;
     while (piece < VISOR__STATE_COUNT && (visor__states[piece].arch != arch ||
                                           strcmp(section->name, visor__states[piece].name) != 0))
         piece++;
@@ -202,9 +208,8 @@ static int take_vcpu_piece(struct reader *reader, const struct snapshot_section 
     if (image->present[piece])
         return visor__error(VISOR_EFORMAT, "", reader->operation, "vCPU %u has %s twice",
                             section->instance, section->name);
-    ret = check_length(reader, section, visor__states[piece].size, visor__states[piece].variable);
-    if (ret == 0)
-        ret = take_payload(&image->values[piece], reader, section);
+    ret = take_payload(&image->values[piece], reader, section, visor__states[piece].size,
+                       visor__states[piece].variable);
     image->lengths[piece] = (size_t)section->length;
     image->present[piece] = ret == 0;
     return ret;
@@ -218,7 +223,6 @@ static int apply(const struct reader *reader, struct vcpu_image *image)
 
     for (unsigned rank = 0; ret == 0 && vcpu != NULL; rank++) {
         enum visor__state piece = visor__state_by_restore(vcpu->vm->config.arch, rank);
-        char where[24];
 
         if (piece == VISOR__STATE_COUNT)
             break;
@@ -227,6 +231,8 @@ static int apply(const struct reader *reader, struct vcpu_image *image)
         ret = visor__state_set(vcpu, piece, image->values[piece], image->lengths[piece],
                                &reader->notes);
         if (ret < 0) {
+            char where[24];
+
             snprintf(where, sizeof(where), "vCPU %u, ", vcpu->id);
             ret = restore_failed(reader, ret, where, visor__states[piece].name);
         }
@@ -235,19 +241,18 @@ static int apply(const struct reader *reader, struct vcpu_image *image)
     return ret;
 }
 
-/* Begins the image of a vCPU that has had none yet: it goes from the list into the image. */
-static int begin_vcpu(const struct reader *reader, struct vcpu_image *image,
-                      const struct visor__vcpu_list *list, uint32_t id)
+/* Takes a vCPU out of the list, NULL if it is not there or has been taken already. */
+static visor_vcpu *claim(const struct visor__vcpu_list *list, uint32_t id)
 {
     for (size_t i = 0; i < list->count; i++) {
-        if (list->vcpus[i] != NULL && list->vcpus[i]->id == id) {
-            image->vcpu = list->vcpus[i];
+        visor_vcpu *vcpu = list->vcpus[i];
+
+        if (vcpu != NULL && vcpu->id == id) {
             list->vcpus[i] = NULL;
-            return 0;
+            return vcpu;
         }
     }
-    return visor__error(VISOR_EMISMATCH, "", reader->operation,
-                        "vCPU %u is in the snapshot, and not (or not once more) in this VM", id);
+    return NULL;
 }
 
 static int take_end(struct reader *reader, const struct snapshot_section *section,
@@ -255,11 +260,9 @@ static int take_end(struct reader *reader, const struct snapshot_section *sectio
 {
     void *value;
     uint64_t sections;
-    int ret = check_length(reader, section, sizeof(sections), false);
+    int ret = take_payload(&value, reader, section, sizeof(sections), false);
 
-    if (ret == 0)
-        ret = take_payload(&value, reader, section);
-    if (ret < 0)
+    if (ret != 0)
         return ret;
     memcpy(&sections, value, sizeof(sections));
     free(value);
@@ -278,11 +281,9 @@ static int take_end(struct reader *reader, const struct snapshot_section *sectio
 static int take_memory(struct reader *reader, const struct snapshot_section *section, visor_vm *vm)
 {
     void *nothing;
-    int ret = check_length(reader, section, 0, false);
+    int ret = take_payload(&nothing, reader, section, 0, false);
 
-    if (ret == 0)
-        ret = take_payload(&nothing, reader, section);
-    if (ret < 0)
+    if (ret != 0)
         return ret;
     free(nothing);
     if ((reader->head.flags & FLAG_MEMORY) == 0)
@@ -304,8 +305,8 @@ static int take_sections(struct reader *reader, visor_vm *vm, const struct visor
             (section.scope != SCOPE_VCPU || section.instance != image.vcpu->id))
             ret = apply(reader, &image);
         if (ret == 0 && section.scope == SCOPE_VCPU && image.vcpu == NULL)
-            ret = begin_vcpu(reader, &image, list, section.instance);
-        if (ret < 0)
+            image.vcpu = claim(list, section.instance);
+        if (ret != 0)
             break;
         switch (section.scope) {
         case SCOPE_VM: ret = take_vm_piece(reader, &section, vm); break;

@@ -97,6 +97,16 @@ static int check_value(visor_vcpu *vcpu, enum visor__state piece, const void *va
     if (info->variable ? length % info->size != 0 : length != info->size)
         return visor__error(VISOR_EMISMATCH, "", info->name, "%zu bytes; %s%zu wanted", length,
                             info->variable ? "a multiple of " : "", info->size);
+    if (piece == VISOR__STATE_X86_XSAVE) {
+        int64_t size = visor_vm_cap(vcpu->vm, VISOR_CAP_X86_XSAVE_SIZE);
+
+        if ((int64_t)length != size)
+            return visor__error(VISOR_EMISMATCH, "", info->name,
+                                "an image of %zu bytes; this vCPU has %lld", length,
+                                (long long)size);
+    }
+    if (value == NULL) /* an empty piece */
+        return 0;
     if (piece == VISOR__STATE_X86_MP_STATE) {
         uint32_t state;
 
@@ -112,14 +122,6 @@ static int check_value(visor_vcpu *vcpu, enum visor__state piece, const void *va
             return visor__error(VISOR_EINVAL, "", info->name, "%u registers; at most %zu exist",
                                 xcrs->count, most);
     }
-    if (piece == VISOR__STATE_X86_XSAVE) {
-        int64_t size = visor_vm_cap(vcpu->vm, VISOR_CAP_X86_XSAVE_SIZE);
-
-        if ((int64_t)length != size)
-            return visor__error(VISOR_EMISMATCH, "", info->name,
-                                "an image of %zu bytes; this vCPU has %lld", length,
-                                (long long)size);
-    }
     return 0;
 }
 
@@ -130,7 +132,7 @@ static bool is_set_already(visor_vcpu *vcpu, enum visor__state piece, const void
     void *present;
     int present_length = visor__state_read(&present, vcpu, piece);
     bool same = present_length >= 0 && (size_t)present_length == length &&
-                (length == 0 || memcmp(present, value, length) == 0);
+                (present == NULL || memcmp(present, value, length) == 0);
 
     free(present);
     return same;

@@ -4,8 +4,8 @@
  * tests' comparison all come from these tables.
  *
  * X(ID, name, type, variable, save, restore)
- *   name      a bare word: in snapshots, dumps and errors as text, and the last part of the names of
- *             the piece's own functions: visor__reset_x86_NAME(), visor__dump_x86_NAME()
+ *   name      a bare word: in snapshots, dumps and errors as text, and the last part of the names
+ *             of the piece's own functions: visor__reset_x86_NAME(), visor__dump_x86_NAME()
  *   type      the public structure; for variable pieces the element of an array or image
  *   save      rank when saving: MP_STATE first, because KVM folds pending INIT/SIPI into the state
  *             when it is asked for
@@ -76,13 +76,17 @@ struct visor__printer {
     void *context;
 };
 
+/* Gives a printer one line. */
+void visor__say(const struct visor__printer *out, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
 /* What the tables say about a piece, for code that walks over all of them. */
 struct visor__state_info {
     const char *name;
-    visor_arch arch;
     size_t size; /* bytes of type */
-    bool variable;
+    visor_arch arch;
     unsigned save, restore;
+    bool variable;
     /* Turns the present value into the reset value, in place. Returns 1, or 0: leave it alone. */
     int (*reset)(void *value, size_t length, visor_vcpu *vcpu);
     void (*dump)(const void *value, size_t length, const struct visor__printer *out);

@@ -133,7 +133,7 @@ int visor_x86_supported_cpuid(visor_x86_cpuid_entry *out, size_t capacity, visor
         const struct visor__x86_ops *ops;                                               \
         int ret_ = visor__x86_ops(&ops, (vm), __func__);                                \
                                                                                         \
-        if (ret_ < 0)                                                                   \
+        if (ret_ != 0)                                                                  \
             return ret_;                                                                \
         if (ops->member == NULL)                                                        \
             return visor__unsupported((vm)->hv, __func__, "this backend cannot do it"); \
@@ -222,7 +222,7 @@ int visor_x86_set_pit(visor_vm *vm, const visor_x86_pit *pit)
         const struct visor__x86_ops *ops;                                               \
         int ret_ = visor__x86_ops(&ops, (vm), __func__);                                \
                                                                                         \
-        if (ret_ < 0)                                                                   \
+        if (ret_ != 0)                                                                  \
             return ret_;                                                                \
         if (ops->member == NULL)                                                        \
             return visor__unsupported((vm)->hv, __func__, "this backend cannot do it"); \
@@ -251,18 +251,33 @@ int visor_x86_set_msr_exits(visor_vm *vm, const visor_x86_msr_range *ranges, siz
     CALL_LOCKED(vm, set_msr_exits, vm, ranges, count, unknown);
 }
 
+/* Tells the hypervisor where an area for its own use is; one that needs none has no operation. */
+static int set_area(visor_vm *vm, int (*set)(visor_vm *vm, uint64_t gpa), uint64_t gpa)
+{
+    int ret;
+
+    if (set == NULL)
+        return 0;
+    visor__mutex_lock(&vm->lock);
+    ret = set(vm, gpa);
+    visor__mutex_unlock(&vm->lock);
+    return ret;
+}
+
 int visor_x86_set_identity_map(visor_vm *vm, uint64_t gpa)
 {
-    if (vm->hv->backend->x86 != NULL && vm->hv->backend->x86->set_identity_map == NULL)
-        return 0; /* not needed */
-    CALL_LOCKED(vm, set_identity_map, vm, gpa);
+    const struct visor__x86_ops *ops;
+    int ret = visor__x86_ops(&ops, vm, __func__);
+
+    return ret != 0 ? ret : set_area(vm, ops->set_identity_map, gpa);
 }
 
 int visor_x86_set_tss_area(visor_vm *vm, uint64_t gpa)
 {
-    if (vm->hv->backend->x86 != NULL && vm->hv->backend->x86->set_tss_area == NULL)
-        return 0; /* not needed */
-    CALL_LOCKED(vm, set_tss_area, vm, gpa);
+    const struct visor__x86_ops *ops;
+    int ret = visor__x86_ops(&ops, vm, __func__);
+
+    return ret != 0 ? ret : set_area(vm, ops->set_tss_area, gpa);
 }
 
 int visor_x86_set_bus_lock_exits(visor_vm *vm, bool on)

@@ -142,9 +142,10 @@ static void adjust_caches(visor_x86_cpuid_entry *entry, const struct policy *pol
 static void adjust_features(visor_x86_cpuid_entry *entry, const struct policy *policy)
 {
     const visor_x86_cpu_config *config = &policy->config;
-    /* The field has 8 bits; more vCPUs are in leaf 0xB. */
-    uint32_t count = policy->vcpu_count < 255 ? policy->vcpu_count : 255;
+    uint32_t count = policy->vcpu_count;
 
+    if (count > 255) /* the field has 8 bits; more vCPUs are in leaf 0xB */
+        count = 255;
     if (entry->index == 0)
         entry->ecx |= LEAF1_ECX_HYPERVISOR;
     copy_bits(&entry->ecx, config->x2apic ? LEAF1_ECX_X2APIC : 0, LEAF1_ECX_X2APIC);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Model-specific registers of x86-64 guests: lists of any length, and the rules of a restore. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -157,8 +156,9 @@ int visor_x86_get_all_msrs(visor_x86_msr *out, size_t capacity, visor_vcpu *vcpu
 
     if (ret == 0)
         ret = make_list(&msrs, vcpu->vm->hv);
-    if (ret > 0)
-        ret = read_present(msrs, (size_t)ret, vcpu, ops);
+    if (msrs == NULL)
+        return ret;
+    ret = read_present(msrs, (size_t)ret, vcpu, ops);
     if (ret > 0 && capacity > 0)
         memcpy(out, msrs, ((size_t)ret < capacity ? (size_t)ret : capacity) * sizeof(*out));
     free(msrs);
@@ -197,13 +197,9 @@ static int read_present_values(visor_x86_msr *present, const visor_x86_msr *want
 static void note_lost(const struct visor__printer *notes, const visor_vcpu *vcpu,
                       const visor_x86_msr *msr)
 {
-    char line[128];
-
-    if (notes == NULL || notes->print == NULL)
-        return;
-    snprintf(line, sizeof(line), "vCPU %u: MSR 0x%x cannot be set to 0x%llx here", vcpu->id,
-             msr->index, (unsigned long long)msr->value);
-    notes->print(notes->context, line);
+    if (notes != NULL && notes->print != NULL)
+        visor__say(notes, "vCPU %u: MSR 0x%x cannot be set to 0x%llx here", vcpu->id, msr->index,
+                   (unsigned long long)msr->value);
 }
 
 /* Writes all in order; the tolerated ones may fail. */

@@ -83,7 +83,7 @@ int visor_x86_set_tsc_offset(visor_vcpu *vcpu, uint64_t offset)
         return ops->set_tsc_offset(vcpu, offset);
     if (ret == 0)
         ret = visor__x86_host_tsc(&now, __func__);
-    return ret < 0 ? ret : visor_x86_set_tsc(vcpu, now + offset);
+    return ret != 0 ? ret : visor_x86_set_tsc(vcpu, now + offset);
 }
 
 int visor_x86_set_tsc(visor_vcpu *vcpu, uint64_t value)
