@@ -56,10 +56,10 @@ static void kick_signal_set(sigset_t *set, const visor_vcpu *vcpu)
 static int adopt_thread(visor_vcpu *vcpu)
 {
     struct kvm_vcpu *k = kvm_vcpu_of(vcpu);
-    struct {
-        struct kvm_signal_mask head;
+    struct { /* struct kvm_signal_mask with its array */
+        uint32_t length;
         unsigned char set[KERNEL_SIGSET_SIZE];
-    } mask = {.head.len = KERNEL_SIGSET_SIZE};
+    } mask = {.length = KERNEL_SIGSET_SIZE};
     sigset_t set, before;
     int err, ret;
 

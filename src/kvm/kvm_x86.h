@@ -59,9 +59,9 @@ int kvm_x86_ioctl(visor_vcpu *vcpu, bool change, const char *name, unsigned long
 /* ---- kvm_x86_64.c ---- */
 
 /* A CPUID list of the kernel, which the caller frees, starting with room for `capacity` entries and
- * growing as needed; and its entries as public ones. */
-int kvm_x86_cpuid_list(struct kvm_cpuid2 **out, int fd, unsigned long request, const char *name,
-                       uint32_t capacity);
+ * growing as needed (NULL: an error has been recorded); and its entries as public ones. */
+struct kvm_cpuid2 *kvm_x86_cpuid_list(int fd, unsigned long request, const char *name,
+                                      uint32_t capacity);
 void kvm_x86_cpuid_copy(visor_x86_cpuid_entry *out, const struct kvm_cpuid2 *list);
 
 /* As the members of visor__x86_ops with these names. */

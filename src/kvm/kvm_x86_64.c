@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The KVM backend on x86-64: interrupts, CPUID, MSRs, time, and the backend structure. */
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,26 +56,28 @@ static int nmi(visor_vcpu *vcpu)
 
 /* ---- CPUID ---- */
 
-int kvm_x86_cpuid_list(struct kvm_cpuid2 **out, int fd, unsigned long request, const char *name,
-                       uint32_t capacity)
+struct kvm_cpuid2 *kvm_x86_cpuid_list(int fd, unsigned long request, const char *name,
+                                      uint32_t capacity)
 {
     struct kvm_cpuid2 *list;
     int ret;
 
     for (;; capacity = capacity * 2 + 1) {
         list = calloc(1, sizeof(*list) + capacity * sizeof(list->entries[0]));
-        if (list == NULL)
-            return visor__error(VISOR_ENOMEM, "kvm", name, "%u entries", capacity);
+        if (list == NULL) {
+            visor__error(VISOR_ENOMEM, "kvm", name, "%u entries", capacity);
+            return NULL;
+        }
         list->nent = capacity;
         ret = kvm_ioctl_quiet(fd, request, (uintptr_t)list);
         if (ret >= 0)
-            break;
+            return list;
         free(list);
-        if (ret != -E2BIG || capacity >= 0x10000)
-            return kvm_error(name, -ret, "%u entries", capacity);
+        if (ret != -E2BIG || capacity >= 0x10000) {
+            kvm_error(name, -ret, "%u entries", capacity);
+            return NULL;
+        }
     }
-    *out = list;
-    return 0;
 }
 
 void kvm_x86_cpuid_copy(visor_x86_cpuid_entry *out, const struct kvm_cpuid2 *list)
@@ -96,13 +99,12 @@ void kvm_x86_cpuid_copy(visor_x86_cpuid_entry *out, const struct kvm_cpuid2 *lis
 
 static int supported_cpuid(visor_x86_cpuid_entry *out, size_t capacity, visor_hypervisor *hv)
 {
-    struct kvm_cpuid2 *list = NULL;
-    int count, ret;
+    struct kvm_cpuid2 *list = kvm_x86_cpuid_list(kvm_hv_of(hv)->fd, KVM_GET_SUPPORTED_CPUID,
+                                                 "KVM_GET_SUPPORTED_CPUID", 128);
+    int count;
 
-    ret = kvm_x86_cpuid_list(&list, kvm_hv_of(hv)->fd, KVM_GET_SUPPORTED_CPUID,
-                             "KVM_GET_SUPPORTED_CPUID", 128);
-    if (ret < 0)
-        return ret;
+    if (list == NULL)
+        return visor_error_last()->code;
     count = (int)list->nent;
     if (list->nent > capacity)
         list->nent = (uint32_t)capacity;
@@ -143,11 +145,13 @@ static int msr_list(uint32_t *out, size_t capacity, visor_hypervisor *hv)
 /* The kernel refuses 256 (MAX_IO_MSRS) and more at a time. */
 #define MSR_CHUNK 128
 
-struct msr_chunk {
-    struct kvm_msrs head;
+struct msr_chunk { /* struct kvm_msrs with its array */
+    uint32_t count, padding;
     visor_x86_msr entries[MSR_CHUNK];
 };
-_Static_assert(sizeof(visor_x86_msr) == sizeof(struct kvm_msr_entry), "MSR entries");
+_Static_assert(offsetof(struct msr_chunk, entries) == offsetof(struct kvm_msrs, entries) &&
+                   sizeof(visor_x86_msr) == sizeof(struct kvm_msr_entry),
+               "MSR entries");
 
 int kvm_x86_get_msrs(visor_x86_msr *msrs, size_t count, visor_vcpu *vcpu)
 {
@@ -157,7 +161,8 @@ int kvm_x86_get_msrs(visor_x86_msr *msrs, size_t count, visor_vcpu *vcpu)
 
     while (done < count) {
         part = count - done < MSR_CHUNK ? count - done : MSR_CHUNK;
-        chunk.head = (struct kvm_msrs){.nmsrs = (uint32_t)part};
+        chunk.count = (uint32_t)part;
+        chunk.padding = 0;
         memcpy(chunk.entries, msrs + done, part * sizeof(*msrs));
         ret = KVM_VCPU_READ(vcpu, KVM_GET_MSRS, &chunk);
         if (ret < 0)
@@ -180,7 +185,8 @@ int kvm_x86_set_msrs(visor_vcpu *vcpu, const visor_x86_msr *msrs, size_t count)
 
     while (done < count) {
         part = count - done < MSR_CHUNK ? count - done : MSR_CHUNK;
-        chunk.head = (struct kvm_msrs){.nmsrs = (uint32_t)part};
+        chunk.count = (uint32_t)part;
+        chunk.padding = 0;
         memcpy(chunk.entries, msrs + done, part * sizeof(*msrs));
         ret = KVM_VCPU_CHANGE(vcpu, KVM_SET_MSRS, &chunk);
         if (ret < 0)

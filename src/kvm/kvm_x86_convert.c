@@ -95,7 +95,7 @@ void kvm_x86_fpu_from_xsave(visor_x86_fpu *out, const void *image)
     memcpy(&out->last_ip, in + 8, 8);
     memcpy(&out->last_dp, in + 16, 8);
     memcpy(&out->mxcsr, in + 24, 4);
-    for (int i = 0; i < 8; i++) {
+    for (size_t i = 0; i < 8; i++) {
         memcpy(&out->st[i].significand, in + 32 + 16 * i, 8);
         memcpy(&out->st[i].sign_exponent, in + 40 + 16 * i, 2);
     }
@@ -113,7 +113,7 @@ void kvm_x86_fpu_to_xsave(void *image, const visor_x86_fpu *in)
     memcpy(out + 8, &in->last_ip, 8);
     memcpy(out + 16, &in->last_dp, 8);
     memcpy(out + 24, &in->mxcsr, 4);
-    for (int i = 0; i < 8; i++) {
+    for (size_t i = 0; i < 8; i++) {
         memset(out + 32 + 16 * i, 0, 16);
         memcpy(out + 32 + 16 * i, &in->st[i].significand, 8);
         memcpy(out + 40 + 16 * i, &in->st[i].sign_exponent, 2);
@@ -127,14 +127,14 @@ void kvm_x86_fpu_to_xsave(void *image, const visor_x86_fpu *in)
 
 void kvm_x86_lapic_from_kvm(visor_x86_lapic *out, const struct kvm_lapic_state *in)
 {
-    for (int i = 0; i < 64; i++)
+    for (size_t i = 0; i < 64; i++)
         memcpy(&out->regs[i], &in->regs[16 * i], 4);
 }
 
 void kvm_x86_lapic_to_kvm(struct kvm_lapic_state *out, const visor_x86_lapic *in)
 {
     memset(out, 0, sizeof(*out));
-    for (int i = 0; i < 64; i++)
+    for (size_t i = 0; i < 64; i++)
         memcpy(&out->regs[16 * i], &in->regs[i], 4);
 }
 

@@ -298,17 +298,17 @@ static int set_mp_state(visor_vcpu *vcpu, const void *buf)
 
 static int get_cpuid(void *buf, size_t capacity, visor_vcpu *vcpu)
 {
-    struct kvm_cpuid2 *list = NULL;
+    struct kvm_cpuid2 *list;
     int ret = kvm_x86_flush(vcpu);
 
     if (ret < 0)
         return ret;
     /* Kernels before 6.4 take the number of entries asked for, and do not say how many there are.
      */
-    ret = kvm_x86_cpuid_list(&list, kvm_vcpu_of(vcpu)->fd, KVM_GET_CPUID2, "KVM_GET_CPUID2",
-                             kvm_x86_vcpu_of(vcpu)->cpuid_count);
-    if (ret < 0)
-        return ret;
+    list = kvm_x86_cpuid_list(kvm_vcpu_of(vcpu)->fd, KVM_GET_CPUID2, "KVM_GET_CPUID2",
+                              kvm_x86_vcpu_of(vcpu)->cpuid_count);
+    if (list == NULL)
+        return visor_error_last()->code;
     ret = (int)(list->nent * sizeof(visor_x86_cpuid_entry));
     if (capacity >= (size_t)ret)
         kvm_x86_cpuid_copy(buf, list);
