@@ -241,8 +241,8 @@ TEST(pci_msix_sends_masks_and_remembers)
     CHECK_INT(bus.fake.msi_count, 0); /* not enabled */
     CHECK_INT(peek(&bus.fake, table + 12, 4), 1);
     for (unsigned i = 0; i < 3; i++) {
-        poke(&bus.fake, table + 16 * i, 8, 0xfee00000 + 0x1000 * i);
-        poke(&bus.fake, table + 16 * i + 8, 4, 0x40 + i);
+        poke(&bus.fake, table + 16ull * i, 8, 0xfee00000 + 0x1000ull * i);
+        poke(&bus.fake, table + 16ull * i + 8, 4, 0x40 + i);
     }
     pci_device_intx(bus.device[0], true);
     CHECK(bus.fake.line[17]);

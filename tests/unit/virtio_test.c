@@ -22,7 +22,7 @@
 #define DATA   0x10000u
 #define SIZE   16
 
-#define MIB (1024u * 1024)
+#define MIB 0x100000
 
 enum { NEXT = 1, WRITE = 2 };
 enum { COMMON = 0, ISR = 0x1000, CONFIG = 0x2000, NOTIFY = 0x3000, TABLE = 0x4000 };
@@ -220,7 +220,7 @@ static bool make_image(off_t length)
 {
     int fd;
 
-    strcpy(image_path + sizeof(image_path) - 7, "XXXXXX");
+    memcpy(image_path + sizeof(image_path) - 7, "XXXXXX", 7);
     fd = mkstemp(image_path);
     if (!CHECK(fd >= 0) || !CHECK(ftruncate(fd, length) == 0))
         return false;
@@ -304,7 +304,7 @@ TEST(blk_reads_writes_and_flushes)
     fill(&rig, 4096, 1);
     CHECK_INT(request(&rig, OUT, 3, 4096), 0);
     CHECK_INT(request(&rig, FLUSH, 0, 0), 0);
-    CHECK(image_has(3 * 512, 4096, 1));
+    CHECK(image_has(1536, 4096, 1));
     fill(&rig, 4096, 2);
     CHECK_INT(request(&rig, IN, 3, 4096), 0);
     visor_memory_read(back, rig.memory, DATA, 4096);
@@ -437,7 +437,7 @@ static void full_disk(void)
     CHECK_INT(request(&rig, OUT, 8, 4096), 0);
     CHECK_INT(request(&rig, FLUSH, 0, 0), 0);
     CHECK(image_has(0, 4096, 3));
-    CHECK(image_has(8 * 512, 4096, 3));
+    CHECK(image_has(4096, 4096, 3));
     rig_free(&rig);
 }
 

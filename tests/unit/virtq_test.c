@@ -273,34 +273,34 @@ TEST(virtq_refuses_more_buffers_than_it_can_hold)
 TEST(virtq_checks_its_place)
 {
     static const struct {
-        uint16_t size;
-        uint64_t desc, avail, used;
+        unsigned size;
         int result;
+        uint64_t desc, avail, used;
     } places[] = {
-        {SIZE, DESC, AVAIL, USED, 0},
-        {1, 0, 16, 32, 0},
-        {VIRTQ_MAX_SIZE, 0x4000, 0, RAM, 0},
-        {0, DESC, AVAIL, USED, VISOR_EINVAL},
-        {6, DESC, AVAIL, USED, VISOR_EINVAL},
-        {2 * VIRTQ_MAX_SIZE, 0, 0, 0, VISOR_EINVAL},
-        {SIZE, DESC + 8, AVAIL, USED, VISOR_EINVAL},
-        {SIZE, DESC, AVAIL + 1, USED, VISOR_EINVAL},
-        {SIZE, DESC, AVAIL, USED + 2, VISOR_EINVAL},
-        {SIZE, HOLE, HOLE, USED, 0},
-        {SIZE, DESC, AVAIL, HOLE, VISOR_EINVAL},         /* read-only */
-        {SIZE, DESC, AVAIL, 0x30000, VISOR_EINVAL},      /* nothing there */
-        {SIZE, DESC, AVAIL, 2 * RAM - 68, VISOR_EINVAL}, /* 70 bytes */
-        {SIZE, 2 * RAM - 64, AVAIL, USED, VISOR_EINVAL}, /* 128 bytes */
-        {SIZE, DESC, 2 * RAM - 20, USED, VISOR_EINVAL},  /* 22 bytes */
-        {SIZE, UINT64_MAX - 15, AVAIL, USED, VISOR_EINVAL},
-        {SIZE, DESC, UINT64_MAX - 1, USED, VISOR_EINVAL},
-        {SIZE, DESC, AVAIL, UINT64_MAX - 3, VISOR_EINVAL},
+        {SIZE, 0, DESC, AVAIL, USED},
+        {1, 0, 0, 16, 32},
+        {VIRTQ_MAX_SIZE, 0, 0x4000, 0, RAM},
+        {0, VISOR_EINVAL, DESC, AVAIL, USED},
+        {6, VISOR_EINVAL, DESC, AVAIL, USED},
+        {2 * VIRTQ_MAX_SIZE, VISOR_EINVAL, 0, 0, 0},
+        {SIZE, VISOR_EINVAL, DESC + 8, AVAIL, USED},
+        {SIZE, VISOR_EINVAL, DESC, AVAIL + 1, USED},
+        {SIZE, VISOR_EINVAL, DESC, AVAIL, USED + 2},
+        {SIZE, 0, HOLE, HOLE, USED},
+        {SIZE, VISOR_EINVAL, DESC, AVAIL, HOLE},         /* read-only */
+        {SIZE, VISOR_EINVAL, DESC, AVAIL, 0x30000},      /* nothing there */
+        {SIZE, VISOR_EINVAL, DESC, AVAIL, 2 * RAM - 68}, /* 70 bytes */
+        {SIZE, VISOR_EINVAL, 2 * RAM - 64, AVAIL, USED}, /* 128 bytes */
+        {SIZE, VISOR_EINVAL, DESC, 2 * RAM - 20, USED},  /* 22 bytes */
+        {SIZE, VISOR_EINVAL, UINT64_MAX - 15, AVAIL, USED},
+        {SIZE, VISOR_EINVAL, DESC, UINT64_MAX - 1, USED},
+        {SIZE, VISOR_EINVAL, DESC, AVAIL, UINT64_MAX - 3},
     };
     struct driver driver;
 
     REQUIRE(setup(&driver));
     for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-        virtq queue = {.size = places[i].size,
+        virtq queue = {.size = (uint16_t)places[i].size,
                        .desc = places[i].desc,
                        .avail = places[i].avail,
                        .used = places[i].used};

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define ZEROS_SIZE  (64u * 1024)
+#define ZEROS_SIZE  65536
 #define REPORTS_MAX 10 /* a guest must not fill the log of the host */
 
 /* ---- opening ---- */
@@ -206,7 +206,7 @@ static int write_zeros(disk *image, uint64_t offset, uint64_t length)
     int result = 0;
 
     while (length && result == 0) {
-        iov.iov_base = (void *)(uintptr_t)zeros;
+        iov.iov_base = (void *)zeros;
         iov.iov_len = length < ZEROS_SIZE ? length : ZEROS_SIZE;
         offset += iov.iov_len;
         length -= iov.iov_len;

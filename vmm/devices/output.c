@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define RING_SIZE (64u * 1024)
+#define RING_SIZE 65536
 
 struct vmm_output {
     int fd;

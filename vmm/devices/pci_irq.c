@@ -60,7 +60,8 @@ static uint32_t table_word(const pci_device *device, unsigned vector, unsigned w
 {
     uint32_t value;
 
-    memcpy(&value, device->msix_table + vector * MSIX_ENTRY + word * 4, sizeof(value));
+    memcpy(&value, device->msix_table + (size_t)vector * MSIX_ENTRY + (size_t)word * 4,
+           sizeof(value));
     return value;
 }
 

@@ -27,7 +27,7 @@ enum {
     BAR_SIZE = 0x8000,
     AREA = 0x1000,
 };
-#define NOTIFY_STEP 4 /* bytes between the queues' notification addresses */
+#define NOTIFY_STEP 4u /* bytes between the queues' notification addresses */
 
 #define STATUS_FEATURES_OK 8
 #define STATUS_DRIVER_OK   4
@@ -455,12 +455,12 @@ static void moved(void *context, unsigned bar, uint64_t gpa)
     if (bar != 0 || !host->add_io_event)
         return;
     for (unsigned i = 0; i < transport->device->queue_count && transport->notify_gpa; i++) {
-        io_event.address = transport->notify_gpa + i * NOTIFY_STEP;
+        io_event.address = transport->notify_gpa + (uint64_t)i * NOTIFY_STEP;
         host->remove_io_event(host->context, &io_event);
     }
     transport->notify_gpa = gpa ? gpa + AT_NOTIFY : 0;
     for (unsigned i = 0; i < transport->device->queue_count && gpa; i++) {
-        io_event.address = transport->notify_gpa + i * NOTIFY_STEP;
+        io_event.address = transport->notify_gpa + (uint64_t)i * NOTIFY_STEP;
         /* If this fails, the write comes to access_bar(). */
         host->add_io_event(host->context, &io_event);
     }

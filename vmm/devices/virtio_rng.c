@@ -8,7 +8,7 @@
 
 #define QUEUE_SIZE  64
 #define CLASS_OTHER 0xff0000
-#define MOST_BYTES  (64u * 1024) /* for one request; a driver takes what it gets */
+#define MOST_BYTES  65536 /* for one request; a driver takes what it gets */
 
 static int64_t serve(virtio_device *device, unsigned queue, virtq_chain *chain)
 {
