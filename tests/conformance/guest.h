@@ -14,11 +14,11 @@
 
 extern const uint64_t guest_base; /* GPA of guest memory */
 extern const uint64_t guest_data; /* GPA of a part of it that no program or table uses */
-extern const uint64_t guest_hole; /* 16 MiB where nothing is: for slots and I/O */
+extern const uint64_t guest_hole; /* 256 MiB where nothing is: for slots and I/O */
 extern const uint64_t guest_done;
 #define GUEST_RAM         0x100000u /* bytes at guest_base */
 #define GUEST_DATA_LENGTH 0x40000u
-#define GUEST_HOLE_LENGTH 0x1000000u
+#define GUEST_HOLE_LENGTH 0x10000000u
 
 /* Result: the 1, 2, 4, 8 bytes at a0. */
 extern const struct code *const guest_load[4];
