@@ -193,32 +193,47 @@ void sleep_ms(unsigned ms)
         continue;
 }
 
-struct kicker {
-    visor_vcpu *vcpu;
+/* Something that a thread does after a while. */
+struct later {
+    visor_vcpu *vcpu;  /* kick it, or if NULL */
+    visor_event event; /* signal this */
     unsigned ms;
 };
 
-static void *kicker_main(void *argument)
+static void *later_main(void *argument)
 {
-    struct kicker kicker = *(struct kicker *)argument;
+    struct later later = *(struct later *)argument;
 
     free(argument);
-    sleep_ms(kicker.ms);
-    visor_vcpu_kick(kicker.vcpu);
+    sleep_ms(later.ms);
+    if (later.vcpu != NULL)
+        visor_vcpu_kick(later.vcpu);
+    else
+        event_signal(later.event);
     return NULL;
+}
+
+static void do_later(struct later later)
+{
+    struct later *copy = malloc(sizeof(*copy));
+    pthread_t thread;
+
+    if (copy == NULL)
+        FAIL("no memory for a thread");
+    *copy = later;
+    if (pthread_create(&thread, NULL, later_main, copy) != 0)
+        FAIL("cannot make a thread");
+    report_join_later(thread);
 }
 
 void kick_later(visor_vcpu *vcpu, unsigned ms)
 {
-    struct kicker *kicker = malloc(sizeof(*kicker));
-    pthread_t thread;
+    do_later((struct later){.vcpu = vcpu, .ms = ms});
+}
 
-    if (kicker == NULL)
-        FAIL("no memory for a thread");
-    *kicker = (struct kicker){vcpu, ms};
-    if (pthread_create(&thread, NULL, kicker_main, kicker) != 0)
-        FAIL("cannot make a thread");
-    report_join_later(thread);
+void event_signal_later(visor_event event, unsigned ms)
+{
+    do_later((struct later){.event = event, .ms = ms});
 }
 
 uint64_t peek(struct guest *g, uint64_t gpa, uint32_t length)

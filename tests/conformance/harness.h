@@ -178,6 +178,8 @@ visor_event event_create(void);
 /* The counter, which is reset; 0 if the event was not signalled. */
 uint64_t event_take(visor_event event);
 void event_signal(visor_event event);
+/* From a thread, after `ms`. */
+void event_signal_later(visor_event event, unsigned ms);
 /* An empty unnamed file of this length. */
 visor_file file_create(uint64_t length);
 void file_close(visor_file file);

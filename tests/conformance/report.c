@@ -16,7 +16,7 @@
  * without F, S and P has not ended as it should.
  */
 static int report_fd = -1;
-static pthread_t report_threads[8];
+static pthread_t report_threads[32];
 static unsigned report_thread_count;
 
 static void report_line(char kind, const char *format, va_list args)
