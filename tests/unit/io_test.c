@@ -402,6 +402,10 @@ static void map_and_unmap_while_guests_run(bool slow, bool coalesce, unsigned ro
             break;
         for (unsigned wait = i % 3; wait > 0; wait--)
             visor__os_pause(wait);
+        /* Now and then for as long as it takes to be called; the runner of tests has a time limit.
+         */
+        while (i % 64 < 2 && atomic_load(&device->calls) <= i / 64)
+            visor__os_pause(16);
         if (!CHECK_OK(visor_vm_unmap_io(guest.vm, range.space, range.address, range.length)))
             break;
         atomic_store(&device->mapped, false);
@@ -410,10 +414,8 @@ static void map_and_unmap_while_guests_run(bool slow, bool coalesce, unsigned ro
     visor_vcpu_kick(other);
     pthread_join(runners[0], NULL);
     pthread_join(runners[1], NULL);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 2; i++)
         CHECK_INT(atomic_load(&devices[i].wrong), 0);
-        CHECK(atomic_load(&devices[i].calls) > 0);
-    }
     visor_vcpu_free(other);
     guest_free(&guest);
 }

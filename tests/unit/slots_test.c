@@ -322,7 +322,39 @@ static void *sync_often(void *context)
     return NULL;
 }
 
-TEST(a_slot_in_use_is_removed_when_the_use_ends)
+static void *drop_first(void *context)
+{
+    struct user *user = context;
+
+    CHECK_OK(drop(user->guest, 1));
+    atomic_store(&user->stop, true);
+    return NULL;
+}
+
+TEST(removing_waits_until_nobody_uses_the_memory)
+{
+    struct guest guest;
+    struct user user = {.guest = &guest};
+    struct visor__slot *used;
+    pthread_t remover;
+    uint32_t slot;
+
+    REQUIRE(guest_create(&guest, NULL));
+    REQUIRE_OK(add(&slot, &guest, HOLE, PAGE));
+    used = guest.vm->slots->table[slot];
+    used->pins++; /* what writing back does while it takes its time */
+    REQUIRE(pthread_create(&remover, NULL, drop_first, &user) == 0);
+    for (int i = 0; i < 100; i++)
+        visor__os_pause(16);
+    CHECK(!atomic_load(&user.stop));
+    visor__mutex_lock(&guest.vm->lock);
+    used->pins--;
+    visor__mutex_unlock(&guest.vm->lock);
+    pthread_join(remover, NULL);
+    guest_free(&guest);
+}
+
+TEST(slots_come_and_go_while_they_are_used)
 {
     struct guest guest;
     struct user user = {.guest = &guest};
