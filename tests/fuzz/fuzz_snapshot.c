@@ -47,18 +47,18 @@ static visor_vm *the_vm(void)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct buffer in = {.data = (uint8_t *)(uintptr_t)data, .length = size};
-    struct buffer out = {0};
+    struct buffer in = {0}, out = {0};
     visor_stream stream = buffer_stream(&in);
 
-    if (visor_vm_restore(the_vm(), &stream, NULL) == 0) {
+    if (buffer_write(&in, data, size) == 0 && visor_vm_restore(the_vm(), &stream, NULL) == 0) {
         /* What was taken can be given again, and taken again. */
         stream = buffer_stream(&out);
         if (visor_vm_save(the_vm(), &stream, NULL) < 0 ||
             visor_vm_restore(the_vm(), &stream, NULL) < 0)
             abort();
-        buffer_free(&out);
     }
+    buffer_free(&in);
+    buffer_free(&out);
     return 0;
 }
 

@@ -447,7 +447,7 @@ static struct buffer edited(const struct buffer *from, size_t at, enum edit edit
         memset(section.name, 'x', sizeof(section.name));
     if (edit == EDIT_LENGTH)
         section.length = (uint64_t)1 << 40;
-    if (edit > EDIT_DOUBLE) {
+    if (edit > EDIT_DOUBLE && CHECK(out.data != NULL)) {
         memcpy(out.data + at, &section, sizeof(section));
         sign(&out, at, size);
     }
@@ -500,6 +500,7 @@ TEST(nested_state_stays_with_its_hypervisor)
     CHECK_OK(visor_x86_set_nested_state(machine.vcpus[0], "nested", 6));
     REQUIRE_OK(save(&buffer, machine.vm));
     CHECK_OK(restore(machine.vm, &buffer, buffer.length));
+    REQUIRE(buffer.data != NULL);
     memcpy(&head, buffer.data, sizeof(head));
     strcpy(head.backend, "other");
     visor__checksum_add(&checksum, &head, offsetof(struct snapshot_head, checksum));

@@ -6,8 +6,10 @@
 
 #include "core/x86.h"
 
-#define NEW     INIT(VISOR_X86_CPU_CONFIG_INIT)
-#define INIT(x) ((visor_x86_cpu_config)x)
+static visor_x86_cpu_config new_config(void)
+{
+    return (visor_x86_cpu_config)VISOR_X86_CPU_CONFIG_INIT;
+}
 
 /* Every register of every leaf of the host is different, and so are those of the hypervisor. */
 static uint32_t mark(uint32_t seed, uint32_t function, uint32_t index, uint32_t reg)
@@ -73,7 +75,7 @@ TEST(other_leaves_stay_as_they_are)
 {
     static const uint32_t touched[] = {0x1,        0x2,        0x4,        0xb,        0x1f,
                                        0x80000002, 0x80000003, 0x80000004, 0x80000005, 0x80000006};
-    visor_x86_cpu_config config = NEW;
+    visor_x86_cpu_config config = new_config();
 
     for (uint32_t i = 0; i < 0x200; i++) {
         uint32_t function = i < 0x80 ? i : i < 0x100 ? 0x40000000 + i : 0x80000000 + (i & 0x7f);
@@ -88,7 +90,7 @@ TEST(other_leaves_stay_as_they_are)
 
 TEST(flags_function_and_index_are_never_touched)
 {
-    visor_x86_cpu_config config = NEW;
+    visor_x86_cpu_config config = new_config();
 
     config.vcpu_count = 4;
     config.tsc_leaf = true;
@@ -110,7 +112,7 @@ TEST(leaves_of_the_host_are_copied)
 {
     static const uint32_t functions[] = {2,          0x80000002, 0x80000003,
                                          0x80000004, 0x80000005, 0x80000006};
-    visor_x86_cpu_config config = NEW;
+    visor_x86_cpu_config config = new_config();
 
     for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++)
         CHECK(equal(leaf(functions[i], 0, &config, 0), of_host(functions[i], 0)));
@@ -121,7 +123,7 @@ TEST(leaves_of_the_host_are_copied)
 TEST(leaf_1_topology)
 {
     for (uint32_t count = 0; count <= 300; count++) {
-        visor_x86_cpu_config config = NEW;
+        visor_x86_cpu_config config = new_config();
         uint32_t id = count * 7 % 300;
         visor_x86_cpuid_entry entry, base = supported(1, 0);
 
@@ -140,7 +142,7 @@ TEST(leaf_1_topology)
 TEST(leaf_1_with_the_topology_of_the_host)
 {
     for (uint32_t bit = 0; bit < 2; bit++) {
-        visor_x86_cpu_config config = NEW;
+        visor_x86_cpu_config config = new_config();
         visor_x86_cpuid_entry entry, base = supported(1, 0), real = of_host(1, 0);
 
         config.vcpu_count = 4;
@@ -155,7 +157,7 @@ TEST(leaf_1_with_the_topology_of_the_host)
 TEST(leaf_1_features)
 {
     for (unsigned i = 0; i < 3 * 2 * 2 * 2 * 2; i++) {
-        visor_x86_cpu_config config = NEW;
+        visor_x86_cpu_config config = new_config();
         visor_x86_cpuid_entry entry, base = supported(1, i >> 3 & 1);
         uint32_t wanted;
 
@@ -181,7 +183,7 @@ TEST(leaf_4_counts_cores)
 {
     for (uint32_t count = 0; count <= 200; count++) {
         for (unsigned no_smt = 0; no_smt < 2; no_smt++) {
-            visor_x86_cpu_config config = NEW;
+            visor_x86_cpu_config config = new_config();
             visor_x86_cpuid_entry entry, real = of_host(4, 2);
             uint32_t cores = no_smt ? count : count % 2 == 0 ? count / 2 : 1;
 
@@ -202,7 +204,7 @@ TEST(leaf_4_counts_cores)
 TEST(leaf_6_shows_power_management_only_if_wanted)
 {
     const uint32_t hwp = 1u << 7 | 1u << 8 | 1u << 10;
-    visor_x86_cpu_config config = NEW;
+    visor_x86_cpu_config config = new_config();
     visor_x86_cpuid_entry base = supported(6, 0), real = of_host(6, 0), entry;
 
     CHECK(equal(leaf(6, 0, &config, 0), base));
@@ -221,7 +223,7 @@ TEST(leaf_6_shows_power_management_only_if_wanted)
 
 TEST(leaf_7_hybrid)
 {
-    visor_x86_cpu_config config = NEW;
+    visor_x86_cpu_config config = new_config();
     visor_x86_cpuid_entry base = supported(7, 0);
 
     base.edx = 0;
@@ -236,7 +238,7 @@ TEST(leaf_7_hybrid)
 
 TEST(leaf_1a_core_type)
 {
-    visor_x86_cpu_config config = NEW;
+    visor_x86_cpu_config config = new_config();
     visor_x86_cpuid_entry base = {.function = 0x1a};
 
     CHECK_INT(adjusted(base, &config, 0).eax, 0);
@@ -257,7 +259,7 @@ TEST(extended_topology)
     for (uint32_t i = 0; i < 2 * 2 * 301; i++) {
         uint32_t function = functions[i & 1], count = i / 4, id = i % 300, bits = 0;
         uint32_t vcpus = count == 0 ? 1 : count;
-        visor_x86_cpu_config config = NEW;
+        visor_x86_cpu_config config = new_config();
         visor_x86_cpuid_entry entry;
 
         config.no_smt = i >> 1 & 1;
@@ -292,7 +294,7 @@ TEST(extended_topology)
 
 TEST(the_second_level_of_the_topology_is_added)
 {
-    visor_x86_cpu_config config = NEW;
+    visor_x86_cpu_config config = new_config();
     visor_x86_cpuid_entry entries[3] = {supported(0xb, 0), supported(7, 0)};
     size_t count = 2;
 
@@ -316,7 +318,7 @@ TEST(the_second_level_of_the_topology_is_added)
 
 TEST(tsc_leaf)
 {
-    visor_x86_cpu_config config = NEW;
+    visor_x86_cpu_config config = new_config();
     visor_x86_cpuid_entry entries[2] = {{.function = 0, .eax = 0xd}};
     size_t count = 1;
 
@@ -353,7 +355,7 @@ TEST(absurd_frequencies_are_refused)
     } absurd[] = {{UINT64_MAX, 0}, {UINT64_MAX / 1000, 0}, {1, UINT32_MAX}, {5000000000, 1}};
 
     for (size_t i = 0; i < sizeof(absurd) / sizeof(absurd[0]); i++) {
-        visor_x86_cpu_config config = NEW;
+        visor_x86_cpu_config config = new_config();
         visor_x86_cpuid_entry entries[2] = {supported(0x15, 0)};
         size_t count = 1;
 
@@ -398,7 +400,7 @@ TEST(nested_virtualization)
     };
 
     for (unsigned i = 0; i < 3 * 3 * 4; i++) {
-        visor_x86_cpu_config config = NEW;
+        visor_x86_cpu_config config = new_config();
         visor_x86_cpuid_entry entries[3] = {
             {.function = 0}, {.function = 1}, {.function = 0x80000001}};
         size_t count = 3, v = i / 12;
@@ -427,13 +429,13 @@ TEST(configurations_are_checked)
         visor_x86_cpu_config config;
         uint64_t more;
     } newer = {.config = VISOR_X86_CPU_CONFIG_INIT};
-    visor_x86_cpu_config config = NEW;
+    visor_x86_cpu_config config = new_config();
     visor_x86_cpuid_entry entry = supported(7, 0);
     size_t count = 1;
 
     config.nested = (visor_toggle)3;
     CHECK_INT(visor_x86_adjust_cpuid(&entry, &count, 1, &config, 0, host, NULL), VISOR_EINVAL);
-    config = NEW;
+    config = new_config();
     config.hybrid = (visor_x86_core_type)3;
     CHECK_INT(visor_x86_adjust_cpuid(&entry, &count, 1, &config, 0, host, NULL), VISOR_EINVAL);
     newer.config.size = sizeof(newer);
@@ -462,7 +464,7 @@ static int configured(visor_x86_cpuid_entry *leaf1, visor_irqchip irqchip,
 {
     const visor_memory_region region = {.length = 4096};
     visor_vm_config vm_config = VISOR_VM_CONFIG_INIT;
-    visor_x86_cpuid_entry entries[16];
+    visor_x86_cpuid_entry entries[16] = {{0}};
     visor_hypervisor *hv = NULL;
     visor_memory *memory = NULL;
     visor_vm *vm = NULL;
@@ -495,7 +497,7 @@ static int configured(visor_x86_cpuid_entry *leaf1, visor_irqchip irqchip,
 
 TEST(a_vcpu_is_configured_from_its_vm)
 {
-    visor_x86_cpu_config config = NEW;
+    visor_x86_cpu_config config = new_config();
     visor_x86_cpuid_entry leaf1 = {0};
 
     CHECK_INT(configured(&leaf1, VISOR_IRQCHIP_NONE, NULL), 3);
