@@ -48,6 +48,8 @@ visor_vcpu *guest_add_vcpu(struct guest *g, uint32_t id);
 /* Another program and arguments on a vCPU that is not running. Each vCPU has its own code page. */
 void guest_restart(struct guest *g, visor_vcpu *vcpu, const struct code *program, uint64_t a0,
                    uint64_t a1, uint64_t a2);
+/* The program alone, with the registers as they are. */
+void guest_put_program(struct guest *g, visor_vcpu *vcpu, const struct code *program);
 /* Runs to the write to guest_done and returns what it wrote. */
 uint64_t guest_finish_at(struct where where, visor_vcpu *vcpu);
 #define GUEST_FINISH(g) guest_finish_at(HERE, (g)->vcpu)

@@ -279,6 +279,11 @@ void guest_restart(struct guest *g, visor_vcpu *vcpu, const struct code *program
     x86_load(g, vcpu, GUEST_CODE + 0x1000 * visor_vcpu_id(vcpu), program, &regs);
 }
 
+void guest_put_program(struct guest *g, visor_vcpu *vcpu, const struct code *program)
+{
+    put(g, GUEST_CODE + 0x1000 * visor_vcpu_id(vcpu), program->bytes, program->length);
+}
+
 void guest_start_in(struct guest *g, const struct code *program, uint64_t a0, uint64_t a1,
                     uint64_t a2, const visor_vm_config *config)
 {

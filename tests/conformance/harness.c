@@ -337,6 +337,11 @@ void file_seal_read_only(visor_file *file)
     *file = fd;
 }
 
+void file_rewind(visor_file file)
+{
+    lseek((int)file, 0, SEEK_SET);
+}
+
 void file_write(visor_file file, uint64_t offset, const void *data, size_t length)
 {
     if (pwrite((int)file, data, length, (off_t)offset) != (ssize_t)length)

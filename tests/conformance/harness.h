@@ -185,6 +185,7 @@ visor_file file_create(uint64_t length);
 void file_close(visor_file file);
 /* Exchanges the file for one that can only be read. */
 void file_seal_read_only(visor_file *file);
+void file_rewind(visor_file file);
 void file_write(visor_file file, uint64_t offset, const void *data, size_t length);
 void file_read(visor_file file, uint64_t offset, void *data, size_t length);
 
