@@ -88,7 +88,10 @@ typedef struct visor_x86_xcrs {
     } xcr[8];
 } visor_x86_xcrs;
 
-/* The architectural reset values (SDM vol. 3A, table 10-1), with CR0 = 0x60000010. */
+/*
+ * The architectural reset values (SDM vol. 3A, table 10-1), with CR0 = 0x60000010, and FCW = 0x37f
+ * as FNINIT leaves it. visor_vcpu_reset() adds the processor's signature in RDX.
+ */
 VISOR_API void visor_x86_reset_regs(visor_x86_regs *out);
 VISOR_API void visor_x86_reset_sregs(visor_x86_sregs *out);
 VISOR_API void visor_x86_reset_fpu(visor_x86_fpu *out);
@@ -140,7 +143,7 @@ VISOR_API int visor_x86_get_msrs(visor_x86_msr *msrs, size_t count, visor_vcpu *
 VISOR_API int visor_x86_set_msrs(visor_vcpu *vcpu, const visor_x86_msr *msrs, size_t count);
 /* The indices that a snapshot must hold. Fills in up to capacity; returns how many there are. */
 VISOR_API int visor_x86_msr_list(uint32_t *out, size_t capacity, visor_hypervisor *hv);
-/* All of those with their values. Same convention. */
+/* All of those that this vCPU has, with their values. Same convention. */
 VISOR_API int visor_x86_get_all_msrs(visor_x86_msr *out, size_t capacity, visor_vcpu *vcpu);
 
 /* Accesses to MSRs that leave as VISOR_EXIT_MSR. */
@@ -192,7 +195,7 @@ typedef struct visor_x86_cpu_config {
     visor_toggle nested;        /* virtualization inside the guest; ON: fail if impossible */
     bool x2apic;                /* the interrupt chip has x2APIC mode */
     bool tsc_deadline;          /* and the TSC deadline timer */
-    uint64_t tsc_hz;            /* for tsc_leaf; 0: measure (takes about 10 ms) */
+    uint64_t tsc_hz;            /* for tsc_leaf; 0: measure (takes about 10 ms; once for a VM) */
     uint32_t lapic_hz;          /* local APIC timer; 0: 1 GHz */
 } visor_x86_cpu_config;
 #define VISOR_X86_CPU_CONFIG_INIT                                                                  \
@@ -201,8 +204,9 @@ typedef struct visor_x86_cpu_config {
     }
 
 /*
- * Adjusts a list for the vCPU `id`, in place: *count entries of capacity (ELIMIT if one more is
- * needed). host is asked for leaves copied from the host's processor; NULL: the real CPUID
+ * Adjusts a list for the vCPU `id`, in place: *count entries of capacity. Up to three are added
+ * (ELIMIT if there is no room; nothing is changed then): 0x15, and the second level of the topology
+ * where only the first is listed. EUNSUPPORTED: nested is ON and not offered. host is asked for leaves copied from the host's processor; NULL: the real CPUID
  * instruction (on x86 hosts; zeros elsewhere).
  */
 typedef void (*visor_x86_cpuid_source)(void *context, visor_x86_cpuid_entry *entry);
@@ -267,7 +271,8 @@ VISOR_API int visor_x86_set_events(visor_vcpu *vcpu, const visor_x86_events *eve
 
 /*
  * Nested virtualization state, opaque; at most VISOR_CAP_X86_NESTED_STATE_SIZE bytes. get returns
- * the size (0: none) and writes only if capacity suffices.
+ * the size (0: the guest does not use virtualization) and writes only if capacity suffices. Setting
+ * it with length 0 leaves nested guest mode, and forgets that the guest switched virtualization on.
  */
 VISOR_API int visor_x86_get_nested_state(void *out, size_t capacity, visor_vcpu *vcpu);
 VISOR_API int visor_x86_set_nested_state(visor_vcpu *vcpu, const void *state, size_t length);
