@@ -22,10 +22,8 @@ number() { # number OPTION VALUE
 PATH=$PATH:/usr/sbin:/sbin
 
 cache_folder() { # set $cache, and see that it can be written
-    if [ -z "${VISOR_CACHE-}${XDG_CACHE_HOME-}${HOME-}" ]; then
-        die "no place for the cache (set VISOR_CACHE or HOME)"
-    fi
-    cache=${VISOR_CACHE:-${XDG_CACHE_HOME:-${HOME-}/.cache}/visor}/lab
+    [ -n "${HOME-}" ] || HOME=$(getent passwd "$(id -u)" | cut -d : -f 6)
+    cache=${VISOR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/visor}/lab
     { mkdir -p "$cache" && [ -x "$cache" ]; } 2>/dev/null ||
         die "cannot make or enter $cache (set VISOR_CACHE)"
     cache=$(cd "$cache" && pwd)
