@@ -206,8 +206,9 @@ typedef struct visor_x86_cpu_config {
 /*
  * Adjusts a list for the vCPU `id`, in place: *count entries of capacity. Up to three are added
  * (ELIMIT if there is no room; nothing is changed then): 0x15, and the second level of the topology
- * where only the first is listed. EUNSUPPORTED: nested is ON and not offered. host is asked for leaves copied from the host's processor; NULL: the real CPUID
- * instruction (on x86 hosts; zeros elsewhere).
+ * where only the first is listed. EUNSUPPORTED: nested is ON and not offered. host is asked for
+ * leaves copied from the host's processor; NULL: the real CPUID instruction (on x86 hosts; zeros
+ * elsewhere).
  */
 typedef void (*visor_x86_cpuid_source)(void *context, visor_x86_cpuid_entry *entry);
 VISOR_API int visor_x86_adjust_cpuid(visor_x86_cpuid_entry *entries, size_t *count, size_t capacity,
