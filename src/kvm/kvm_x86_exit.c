@@ -152,54 +152,29 @@ static int exit_debug(visor_vcpu *vcpu)
     return VISOR_EXIT_DEBUG;
 }
 
-/* Type and length of a breakpoint as DR7 has them (SDM vol. 3B, 17.2.4), or an error. */
-static int dr7_fields(uint64_t *out, const visor_breakpoint *point)
+/* Type and length of a breakpoint as DR7 has them (SDM vol. 3B, 17.2.4). The core has checked. */
+static uint64_t dr7_fields(const visor_breakpoint *point)
 {
-    static const char op[] = "visor_vcpu_set_debug";
-    uint64_t type, length;
+    static const uint8_t types[] = {
+        [VISOR_BREAK_EXECUTE] = 0,
+        [VISOR_BREAK_WRITE] = 1,
+        [VISOR_BREAK_ACCESS] = 3,
+    };
+    uint64_t length = point->length == 8 ? 2 : point->length - 1;
 
-    switch (point->kind) {
-    case VISOR_BREAK_EXECUTE: type = 0; break;
-    case VISOR_BREAK_WRITE: type = 1; break;
-    case VISOR_BREAK_ACCESS: type = 3; break;
-    default: return visor__error(VISOR_EINVAL, "kvm", op, "breakpoint kind %d", (int)point->kind);
-    }
-    switch (point->length) {
-    case 1: length = 0; break;
-    case 2: length = 1; break;
-    case 4: length = 3; break;
-    case 8: length = 2; break;
-    default:
-        return visor__error(VISOR_EINVAL, "kvm", op, "a breakpoint of %u bytes", point->length);
-    }
-    if (point->kind == VISOR_BREAK_EXECUTE && point->length != 1)
-        return visor__error(VISOR_EINVAL, "kvm", op, "an execution breakpoint of %u bytes, not 1",
-                            point->length);
-    if (point->address % point->length != 0)
-        return visor__error(VISOR_EALIGN, "kvm", op,
-                            "a watchpoint of %u bytes at %#llx: its address must be a multiple of "
-                            "its length",
-                            point->length, (unsigned long long)point->address);
-    *out = type | length << 2;
-    return 0;
+    return types[point->kind] | length << 2;
 }
 
 static int set_debug(visor_vcpu *vcpu, const visor_debug_config *config)
 {
     struct kvm_x86_vcpu *x = kvm_x86_vcpu_of(vcpu);
     struct kvm_guest_debug debug = {0};
-    uint64_t fields = 0;
     int ret;
 
-    if (config->breakpoint_count > sizeof(x->breakpoints) / sizeof(x->breakpoints[0]))
-        return visor__error(VISOR_ELIMIT, "kvm", "visor_vcpu_set_debug",
-                            "%zu breakpoints; a processor has 4", config->breakpoint_count);
     for (size_t i = 0; i < config->breakpoint_count; i++) {
-        ret = dr7_fields(&fields, &config->breakpoints[i]);
-        if (ret < 0)
-            return ret;
         debug.arch.debugreg[i] = config->breakpoints[i].address;
-        debug.arch.debugreg[7] |= UINT64_C(2) << (2 * i) | fields << (16 + 4 * i);
+        debug.arch.debugreg[7] |= UINT64_C(2) << (2 * i);
+        debug.arch.debugreg[7] |= dr7_fields(&config->breakpoints[i]) << (16 + 4 * i);
     }
     if (config->breakpoint_count > 0) {
         debug.control |= KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP;
