@@ -152,8 +152,8 @@ typedef struct visor_x86_msr_range {
     bool reads, writes;
 } visor_x86_msr_range;
 /*
- * In place of what was set before: accesses in any of the ranges exit (at most 16 ranges, 1536 MSRs
- * each, else ELIMIT), and with `unknown` also accesses that the hypervisor would answer with #GP.
+ * In place of what was set before: accesses in any of the ranges exit (at most 16 ranges of at most
+ * 12288 MSRs, else ELIMIT), and with `unknown` also accesses that the hypervisor would answer with #GP.
  * count 0 and unknown false: none exit.
  */
 VISOR_API int visor_x86_set_msr_exits(visor_vm *vm, const visor_x86_msr_range *ranges,

@@ -8,7 +8,7 @@
 
 /* KVM's limits, for all backends alike, so that a program does not fit one only. */
 #define MSR_RANGES_MAX      16u
-#define MSR_RANGE_COUNT_MAX 1536u
+#define MSR_RANGE_COUNT_MAX 12288u
 
 static int check_arch(const visor_vm *vm, const char *operation)
 {

@@ -262,9 +262,9 @@ CASE(msr, exit_limits, "more ranges or larger ones than can be filtered are refu
     NEED(g, X86_MSR_EXITS);
     CHECK_OK(visor_x86_set_msr_exits(g->vm, ranges, 16, false));
     CHECK_ERROR(visor_x86_set_msr_exits(g->vm, ranges, 17, false), ELIMIT);
-    ranges[0] = (visor_x86_msr_range){.first = 0xc0010000u, .count = 1536, .writes = true};
+    ranges[0] = (visor_x86_msr_range){.first = 0xc0010000u, .count = 12288, .writes = true};
     CHECK_OK(visor_x86_set_msr_exits(g->vm, ranges, 1, false));
-    ranges[0].count = 1537;
+    ranges[0].count = 12289;
     CHECK_ERROR(visor_x86_set_msr_exits(g->vm, ranges, 1, false), ELIMIT);
     ranges[0] = (visor_x86_msr_range){.first = 0xfffffff0u, .count = 32, .writes = true};
     CHECK_ERROR(visor_x86_set_msr_exits(g->vm, ranges, 1, false), EINVAL);

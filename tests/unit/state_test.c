@@ -286,9 +286,9 @@ TEST(msr_exits_are_checked)
     CHECK_OK(visor_x86_set_msr_exits(guest.vm, ranges, 16, false));
     CHECK_OK(visor_x86_set_msr_exits(guest.vm, NULL, 0, true));
     CHECK_INT(visor_x86_set_msr_exits(guest.vm, ranges, 17, false), VISOR_ELIMIT);
-    ranges[0].count = 1536;
+    ranges[0].count = 12288;
     CHECK_OK(visor_x86_set_msr_exits(guest.vm, ranges, 1, false));
-    ranges[0].count = 1537;
+    ranges[0].count = 12289;
     CHECK_INT(visor_x86_set_msr_exits(guest.vm, ranges, 1, false), VISOR_ELIMIT);
     ranges[0].count = 0;
     CHECK_INT(visor_x86_set_msr_exits(guest.vm, ranges, 1, false), VISOR_EINVAL);
