@@ -42,68 +42,79 @@ static int update(visor_vm *vm, struct visor__slot *slot)
     return vm->hv->backend->dirty->log(slot->dirty, vm, slot->map.slot, slot->map.length);
 }
 
-int visor_vm_dirty_log(void *bitmap, size_t capacity, visor_vm *vm, uint32_t id)
+/* VM lock. */
+static int log_slot(void *bitmap, size_t capacity, visor_vm *vm, uint32_t id)
 {
     static const char op[] = "visor_vm_dirty_log";
-    struct visor__slot *slot;
-    size_t size = 0;
-    int ret = VISOR_ENOENT;
+    struct visor__slot *slot = visor__slot_find(vm, id, op);
+    size_t size;
+    int ret;
+
+    if (slot == NULL)
+        return VISOR_ENOENT;
+    if (slot->dirty == NULL)
+        return visor__error(VISOR_ESTATE, "", op, "slot %u was added without a log", id);
+    size = visor_dirty_log_size(slot->mapping->length);
+    if (capacity < size)
+        return visor__error(VISOR_EINVAL, "", op, "a buffer of %zu bytes, but %zu are needed",
+                            capacity, size);
+    ret = update(vm, slot);
+    if (ret < 0)
+        return ret;
+    memcpy(bitmap, slot->dirty, size);
+    memset(slot->dirty, 0, visor__dirty_words(slot->map.length) * sizeof(*slot->dirty));
+    return 0;
+}
+
+int visor_vm_dirty_log(void *bitmap, size_t capacity, visor_vm *vm, uint32_t id)
+{
+    int ret;
 
     visor__mutex_lock(&vm->lock);
-    slot = visor__slot_find(vm, id, op);
-    if (slot != NULL) {
-        size = visor_dirty_log_size(slot->mapping->length);
-        if (slot->dirty == NULL)
-            ret = visor__error(VISOR_ESTATE, "", op, "slot %u was added without a log", id);
-        else if (capacity < size)
-            ret = visor__error(VISOR_EINVAL, "", op, "a buffer of %zu bytes, but %zu are needed",
-                               capacity, size);
-        else
-            ret = update(vm, slot);
-    }
-    if (ret == 0) {
-        memcpy(bitmap, slot->dirty, size);
-        memset(slot->dirty, 0, visor__dirty_words(slot->map.length) * sizeof(*slot->dirty));
-    }
+    ret = log_slot(bitmap, capacity, vm, id);
     visor__mutex_unlock(&vm->lock);
     return ret;
 }
 
+/* The first logging slot at or after *id, NULL if there is none. VM lock. */
+static struct visor__slot *next_logging(const visor_vm *vm, uint32_t *id)
+{
+    for (; *id < vm->slots->count; ++*id) {
+        struct visor__slot *slot = vm->slots->table[*id];
+
+        if (slot != NULL && slot->dirty != NULL && !slot->leaving)
+            return slot;
+    }
+    return NULL;
+}
+
 /*
- * Takes the bitmap of the next logging slot at or after *id. Returns 1 with *id, the words and
- * their number, or 0 if no such slot is left. The slot gets a new bitmap, so that the caller can
- * read this one without the lock.
+ * Takes the bitmap of the next logging slot at or after *id: *id, its words and their number; NULL
+ * if no such slot is left. The slot gets a new bitmap, so that the caller can read this one without
+ * the lock. VM lock.
  */
 static int take_next(uint64_t **words, size_t *count, visor_vm *vm, uint32_t *id)
 {
-    struct visor__slots *slots = vm->slots;
-    int ret = 0;
+    struct visor__slot *slot = next_logging(vm, id);
+    uint64_t *fresh;
+    int ret;
 
-    visor__mutex_lock(&vm->lock);
-    while (*id < slots->count && (slots->table[*id] == NULL || slots->table[*id]->dirty == NULL ||
-                                  slots->table[*id]->leaving))
-        ++*id;
-    if (*id < slots->count) {
-        struct visor__slot *slot = slots->table[*id];
-        uint64_t *fresh;
-
-        *count = visor__dirty_words(slot->map.length);
-        fresh = calloc(*count, sizeof(*fresh));
-        if (fresh == NULL)
-            ret = visor__error(VISOR_ENOMEM, "", "visor_vm_dirty_harvest",
-                               "no memory for a bitmap of %zu words", *count);
-        else
-            ret = update(vm, slot);
-        if (ret == 0) {
-            *words = slot->dirty;
-            slot->dirty = fresh;
-            ret = 1;
-        } else {
-            free(fresh);
-        }
+    *words = NULL;
+    *count = 0;
+    if (slot == NULL)
+        return 0;
+    fresh = calloc(visor__dirty_words(slot->map.length), sizeof(*fresh));
+    if (fresh == NULL)
+        return visor__error(VISOR_ENOMEM, "", "visor_vm_dirty_harvest", "no memory for a bitmap");
+    ret = update(vm, slot);
+    if (ret < 0) {
+        free(fresh);
+        return ret;
     }
-    visor__mutex_unlock(&vm->lock);
-    return ret;
+    *words = slot->dirty;
+    *count = visor__dirty_words(slot->map.length);
+    slot->dirty = fresh;
+    return 0;
 }
 
 int visor_vm_dirty_harvest(visor_vm *vm,
@@ -111,23 +122,26 @@ int visor_vm_dirty_harvest(visor_vm *vm,
                            void *context)
 {
     uint64_t page_size = visor__os_page_size();
-    uint64_t *words = NULL;
-    size_t count = 0;
     int total = 0;
-    int ret;
 
     if (vm->hv->backend->dirty == NULL)
         return visor__unsupported(vm->hv, "visor_vm_dirty_harvest", "it has no dirty log");
-    for (uint32_t id = 0; (ret = take_next(&words, &count, vm, &id)) > 0; id++) {
+    for (uint32_t id = 0;; id++) {
+        uint64_t *words;
+        size_t count;
+        int ret;
+
+        visor__mutex_lock(&vm->lock);
+        ret = take_next(&words, &count, vm, &id);
+        visor__mutex_unlock(&vm->lock);
+        if (words == NULL)
+            return ret < 0 ? ret : total;
         for (size_t i = 0; i < count; i++) {
             for (uint64_t rest = words[i]; rest != 0; rest &= rest - 1) {
-                uint64_t number = i * 64 + (unsigned)__builtin_ctzll(rest);
-
-                page(context, id, number * page_size);
+                page(context, id, (i * 64 + (unsigned)__builtin_ctzll(rest)) * page_size);
                 total += total < INT_MAX;
             }
         }
         free(words);
     }
-    return ret < 0 ? ret : total;
 }

@@ -192,7 +192,7 @@ static void forget_kick(visor_vcpu *vcpu)
 static int run(visor_vcpu *vcpu)
 {
     int reason = NULL_FAULT(vcpu->vm->hv, vcpu, run);
-    bool kicked;
+    bool kicked = false;
 
     if (reason == 0)
         reason = complete(vcpu);
