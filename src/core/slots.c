@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Memory slots: guest memory has the ids 0 ... n-1, added mappings the smallest free one. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "core/memory.h"
 #include "core/vm.h"
@@ -41,12 +40,12 @@ static int grow(struct visor__slots *slots, uint32_t count, const char *operatio
         return visor__error(VISOR_ELIMIT, "", operation, "all %u slots are in use", slots->max);
     if (count <= slots->count)
         return 0;
-    table = realloc(slots->table, count * sizeof(*table));
+    table = reallocarray(slots->table, count, sizeof(void *));
     if (table == NULL)
         return visor__error(VISOR_ENOMEM, "", operation, "no memory for the table of slots");
-    memset(table + slots->count, 0, (count - slots->count) * sizeof(*table));
     slots->table = table;
-    slots->count = count;
+    while (slots->count < count)
+        table[slots->count++] = NULL;
     return 0;
 }
 

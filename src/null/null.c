@@ -92,7 +92,7 @@ static int64_t hv_cap(visor_hypervisor *hv, visor_cap cap)
 {
     (void)hv;
     switch (cap) {
-    case VISOR_CAP_MAX_VCPUS: return 64;
+    case VISOR_CAP_MAX_VCPUS:
     case VISOR_CAP_MAX_SLOTS: return 64;
     case VISOR_CAP_GPA_BITS: return 40;
     case VISOR_CAP_X86_XCRS:
