@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/internal.h"
+#include "core/backend.h"
 
 /* Per thread, so that no lock is needed and no other thread can change what a caller reads. */
 static _Thread_local struct {
@@ -17,8 +17,8 @@ const visor_error *visor_error_last(void)
     return &last.error;
 }
 
-static int record(int code, const char *backend, const char *operation, visor_native domain,
-                  int64_t native, const char *format, va_list args)
+static void record(int code, const char *backend, const char *operation, visor_native domain,
+                   int64_t native, const char *format, va_list args)
 {
     vsnprintf(last.detail, sizeof(last.detail), format, args);
     last.hint[0] = '\0';
@@ -31,28 +31,26 @@ static int record(int code, const char *backend, const char *operation, visor_na
         .detail = last.detail,
         .hint = last.hint,
     };
-    return code;
 }
 
-int visor__error(int code, const char *backend, const char *operation, const char *detail, ...)
+void visor__error_record(int code, const char *backend, const char *operation, const char *detail,
+                         ...)
 {
     va_list args;
 
     va_start(args, detail);
     record(code, backend, operation, VISOR_NATIVE_NONE, 0, detail, args);
     va_end(args);
-    return code;
 }
 
-int visor__error_native(int code, const char *backend, const char *operation, visor_native domain,
-                        int64_t native, const char *detail, ...)
+void visor__error_record_native(int code, const char *backend, const char *operation,
+                                visor_native domain, int64_t native, const char *detail, ...)
 {
     va_list args;
 
     va_start(args, detail);
     record(code, backend, operation, domain, native, detail, args);
     va_end(args);
-    return code;
 }
 
 int visor__error_context(const char *where, ...)
@@ -86,7 +84,7 @@ const char *visor_error_name(int code)
     if (code >= 0)
         return "ok";
     switch (code) {
-#define NAME_CASE(name, value, text)                                                               \
+#define NAME_CASE(name, value, text) \
     case value: return #name;
         VISOR_ERRORS(NAME_CASE)
 #undef NAME_CASE
@@ -99,7 +97,7 @@ const char *visor_error_text(int code)
     if (code >= 0)
         return "ok";
     switch (code) {
-#define TEXT_CASE(name, value, text)                                                               \
+#define TEXT_CASE(name, value, text) \
     case value: return text;
         VISOR_ERRORS(TEXT_CASE)
 #undef TEXT_CASE
@@ -160,8 +158,7 @@ int visor__config_copy(void *out, size_t known, const void *in, const char *oper
     return 0;
 }
 
-int visor__unsupported(const visor_hypervisor *hv, const char *operation, const char *why)
+void visor__record_unsupported(const visor_hypervisor *hv, const char *operation, const char *why)
 {
-    (void)hv;
-    return visor__error(VISOR_EUNSUPPORTED, "", operation, "%s", why);
+    visor__error_record(VISOR_EUNSUPPORTED, hv->backend->name, operation, "%s", why);
 }

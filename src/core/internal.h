@@ -30,11 +30,11 @@ struct visor_vm {
     visor_memory *memory;
     visor_vm_config config; /* arch is never NATIVE here */
     struct visor__mutex lock;
-    struct visor__slots *slots;     /* slots.c */
-    struct visor__io_table *io;     /* io.c: handlers and I/O events */
-    struct visor__irq_table *irq;   /* irq.c: events and routes */
-    visor_vcpu *vcpus;              /* every vCPU ever created, by next; see vcpu_free() */
-    atomic_ullong host_tsc_hz;      /* measured once, so that all vCPUs agree; 0: not yet */
+    struct visor__slots *slots;   /* slots.c */
+    struct visor__io_table *io;   /* io.c: handlers and I/O events */
+    struct visor__irq_table *irq; /* irq.c: events and routes */
+    visor_vcpu *vcpus;            /* every vCPU ever created, by next; see vcpu_free() */
+    atomic_ullong host_tsc_hz;    /* measured once, so that all vCPUs agree; 0: not yet */
     void *priv;
 };
 
@@ -54,12 +54,22 @@ struct visor_vcpu {
  * Records the error of this thread and returns code, so that `return visor__error(...)` reads well.
  * backend and operation are string literals (or live as long); "" if none. detail is a format.
  */
-int visor__error(int code, const char *backend, const char *operation, const char *detail, ...)
-    __attribute__((format(printf, 4, 5)));
+#define visor__error(code, ...) (visor__error_record((code), __VA_ARGS__), visor__failure(code))
 /* The same with a native code, e.g. (VISOR_ESYSTEM, "kvm", "KVM_SET_REGS", NATIVE_ERRNO, errno). */
-int visor__error_native(int code, const char *backend, const char *operation, visor_native domain,
-                        int64_t native, const char *detail, ...)
+#define visor__error_native(code, ...) \
+    (visor__error_record_native((code), __VA_ARGS__), visor__failure(code))
+
+void visor__error_record(int code, const char *backend, const char *operation, const char *detail,
+                         ...) __attribute__((format(printf, 4, 5)));
+void visor__error_record_native(int code, const char *backend, const char *operation,
+                                visor_native domain, int64_t native, const char *detail, ...)
     __attribute__((format(printf, 6, 7)));
+/* The result of these macros: compilers and analysers, which look at one file at a time, see that
+ * it is negative. */
+static inline int visor__failure(int code)
+{
+    return code;
+}
 /* Puts "where: " before the detail of the error just recorded. Returns its code. */
 int visor__error_context(const char *where, ...) __attribute__((format(printf, 1, 2)));
 /* Adds the remedy to the error just recorded. Returns its code. */
@@ -70,6 +80,8 @@ int visor__error_hint(const char *hint, ...) __attribute__((format(printf, 1, 2)
 int visor__config_copy(void *out, size_t known, const void *in, const char *operation);
 
 /* EUNSUPPORTED for `operation`, with the backend's name and the reason. */
-int visor__unsupported(const visor_hypervisor *hv, const char *operation, const char *why);
+#define visor__unsupported(hv, operation, why) \
+    (visor__record_unsupported((hv), (operation), (why)), visor__failure(VISOR_EUNSUPPORTED))
+void visor__record_unsupported(const visor_hypervisor *hv, const char *operation, const char *why);
 
 #endif
