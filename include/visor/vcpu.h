@@ -162,7 +162,8 @@ VISOR_API visor_vm *visor_vcpu_vm(visor_vcpu *vcpu); /* borrowed */
  *
  * On Linux the calling thread has the kick signal (SIGRTMIN+1 unless the hypervisor was opened with
  * the option signal=N) blocked from its first run on, and must not unblock it; no handler is
- * installed.
+ * installed. Other signals keep the mask that the thread had when it first ran the vCPU: a later
+ * change of it takes effect inside the guest after the next VISOR_EXIT_INTR.
  */
 VISOR_API int visor_vcpu_run(visor_vcpu *vcpu);
 
