@@ -37,6 +37,9 @@ int visor_vcpu_set_debug(visor_vcpu *vcpu, const visor_debug_config *user_config
     if (config.breakpoint_count > (uint64_t)max)
         return visor__error(VISOR_ELIMIT, "", op, "%zu breakpoints, but the vCPU has %lld",
                             config.breakpoint_count, (long long)max);
+    if (config.breakpoints == NULL && config.breakpoint_count > 0)
+        return visor__error(VISOR_EINVAL, "", op, "%zu breakpoints, but no array",
+                            config.breakpoint_count);
     for (size_t i = 0; ret == 0 && i < config.breakpoint_count; i++)
         ret = check_breakpoint(vm, &config.breakpoints[i]);
     return ret < 0 ? ret : ops->set(vcpu, &config);
