@@ -191,6 +191,15 @@ int64_t kvm_max_slots(int fd)
     return count < 0x10000 ? count : 0x10000;
 }
 
+/* Asked of the device itself: on x86 KVM_CAP_DEVICE_CTRL is 0 before Linux 6.4 although it is
+ * there. */
+static bool has_vfio(int vm_fd)
+{
+    struct kvm_create_device device = {.type = KVM_DEV_TYPE_VFIO, .flags = KVM_CREATE_DEVICE_TEST};
+
+    return kvm_ioctl_quiet(vm_fd, KVM_CREATE_DEVICE, (uintptr_t)&device) >= 0;
+}
+
 /* The numbering of those whose answer is the kernel's, unchanged. */
 static const struct {
     visor_cap cap;
@@ -202,7 +211,6 @@ static const struct {
     {VISOR_CAP_MEMORY_FAULT, KVM_CAP_MEMORY_FAULT_INFO},
     {VISOR_CAP_DEBUG, KVM_CAP_SET_GUEST_DEBUG},
     {VISOR_CAP_MP_STATE, KVM_CAP_MP_STATE},
-    {VISOR_CAP_VFIO, KVM_CAP_DEVICE_CTRL},
 };
 
 int64_t kvm_cap(visor_hypervisor *hv, visor_vm *vm, visor_cap cap)
@@ -220,6 +228,7 @@ int64_t kvm_cap(visor_hypervisor *hv, visor_vm *vm, visor_cap cap)
     case VISOR_CAP_MAX_VCPUS: return max_vcpus(fd);
     case VISOR_CAP_MAX_SLOTS: return kvm_max_slots(fd);
     case VISOR_CAP_GPA_BITS: return kvm_arch_gpa_bits(hv);
+    case VISOR_CAP_VFIO: return vm != NULL && has_vfio(fd);
     case VISOR_CAP_DIRTY_RING: return kvm_dirty_ring_max(fd);
     case VISOR_CAP_NONCOHERENT_DMA: return kvm_may_be_noncoherent(fd);
     default: return kvm_arch_cap(hv, vm, cap);
