@@ -83,9 +83,10 @@ int kvm_ioctl(int fd, const char *name, unsigned long request, uintptr_t argumen
     kvm_ioctl((fd), #request, (request), (uintptr_t)(number))
 /* The same, but leaves errors to the caller: returns -errno and records nothing. */
 int kvm_ioctl_quiet(int fd, unsigned long request, uintptr_t argument);
-/* Records errno value `err` of `operation` with a detail; returns the code. */
-int kvm_error(const char *operation, int err, const char *detail, ...)
-    __attribute__((format(printf, 3, 4)));
+/* Records errno value err of an operation with a detail, a format; returns the code. */
+#define kvm_error(operation, err, ...)                                                      \
+    visor__error_native(kvm_error_code(err), "kvm", (operation), VISOR_NATIVE_ERRNO, (err), \
+                        __VA_ARGS__)
 /* The VISOR_E... code for an errno value. */
 int kvm_error_code(int err);
 /* KVM_CHECK_EXTENSION as an integer, on a system or VM descriptor; 0 if the kernel does not know.

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* ioctl() with errors that name what failed. */
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <sys/ioctl.h>
 
 #include "kvm/kvm.h"
@@ -28,18 +26,6 @@ int kvm_error_code(int err)
     case EOPNOTSUPP: return VISOR_EUNSUPPORTED;
     default: return VISOR_ESYSTEM;
     }
-}
-
-int kvm_error(const char *operation, int err, const char *detail, ...)
-{
-    char text[512];
-    va_list args;
-
-    va_start(args, detail);
-    vsnprintf(text, sizeof(text), detail, args);
-    va_end(args);
-    return visor__error_native(kvm_error_code(err), "kvm", operation, VISOR_NATIVE_ERRNO, err, "%s",
-                               text);
 }
 
 int kvm_ioctl_quiet(int fd, unsigned long request, uintptr_t argument)

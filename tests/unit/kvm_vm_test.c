@@ -64,6 +64,7 @@ struct machine {
     visor_vcpu *vcpu;
     visor_mapping *mapping; /* held by the slot */
     uint32_t slot;
+    int reason; /* of the run on another thread */
 };
 
 static void machine_free(struct machine *m)
@@ -175,7 +176,7 @@ static void fill(struct machine *m)
     CHECK_OK(visor_vm_dirty_log(bitmap, sizeof(bitmap), m->vm, m->slot));
     CHECK_INT(bits(bitmap, sizeof(bitmap)), PAGES);
 
-    regs.rbx = SLOT_GPA + 9 * PAGE;
+    regs.rbx = SLOT_GPA + UINT64_C(9) * PAGE;
     regs.rcx = 3;
     CHECK_OK(visor_x86_set_regs(m->vcpu, &regs));
     CHECK_INT(run(m->vcpu), VISOR_EXIT_HLT);
@@ -209,9 +210,10 @@ TEST(dirty_ring_fill)
 
 static void *run_until_kicked(void *context)
 {
-    visor_vcpu *vcpu = context;
+    struct machine *m = context;
 
-    return (void *)(intptr_t)run(vcpu);
+    m->reason = run(m->vcpu);
+    return NULL;
 }
 
 static void copy_dirty(struct machine *m, uint8_t *mirror, unsigned *rounds_with_pages)
@@ -234,12 +236,11 @@ static void follow(struct machine *m)
     const visor_x86_regs regs = {.rflags = 2, .rbx = SLOT_GPA, .rdx = 1, .rsi = PAGES - 1};
     uint8_t *mirror = calloc(PAGES, PAGE);
     unsigned rounds_with_pages = 0, wrong = 0;
-    void *reason = NULL;
     pthread_t thread;
 
     if (!CHECK(mirror != NULL) || !add_slot(m, PAGES, false) ||
         !add_vcpu(m, guest_scatter, guest_scatter_end, &regs) ||
-        !CHECK_INT(pthread_create(&thread, NULL, run_until_kicked, m->vcpu), 0)) {
+        !CHECK_INT(pthread_create(&thread, NULL, run_until_kicked, m), 0)) {
         free(mirror);
         return;
     }
@@ -248,8 +249,8 @@ static void follow(struct machine *m)
         usleep(500);
     }
     visor_vcpu_kick(m->vcpu);
-    pthread_join(thread, &reason);
-    CHECK_INT((intptr_t)reason, VISOR_EXIT_KICKED);
+    pthread_join(thread, NULL);
+    CHECK_INT(m->reason, VISOR_EXIT_KICKED);
     copy_dirty(m, mirror, &rounds_with_pages);
     for (size_t page = 0; page < PAGES; page++) {
         const uint8_t *host = visor_mapping_host(m->mapping);
@@ -332,7 +333,7 @@ TEST(read_only_region)
 {
     const visor_memory_region regions[] = {
         {.gpa = 0, .length = 0x10000},
-        {.gpa = SLOT_GPA, .length = 2 * PAGE, .read_only = true},
+        {.gpa = SLOT_GPA, .length = UINT64_C(2) * PAGE, .read_only = true},
     };
     const visor_x86_regs regs = {.rflags = 2, .rax = 0xabcd, .rbx = SLOT_GPA, .rcx = 1};
     uint32_t value = 0x1234;
@@ -639,7 +640,7 @@ TEST(protected_vm)
 
 /* ---- nothing is left behind ---- */
 
-#define CYCLES 1000
+#define CYCLES 1000u
 
 struct usage {
     size_t heap;
@@ -706,7 +707,7 @@ TEST(nothing_is_left_behind)
         cycle(event, i % 2 == 0 ? &kernel : &none);
     after = usage_now();
     /* malloc() counts what it caches as in use; a leak would be at least 32 bytes a cycle. */
-    CHECK(after.heap < before.heap + CYCLES * 16);
+    CHECK(after.heap < before.heap + (size_t)CYCLES * 16);
     CHECK_INT(after.files, before.files);
     CHECK_INT(after.mappings, before.mappings);
     close(event);
