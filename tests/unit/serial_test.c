@@ -178,6 +178,53 @@ TEST(serial_takes_input_when_the_guest_is_ready_and_not_more_than_fits)
     serial_free(line.uart);
 }
 
+/*
+ * Linux probes (all interrupts for a moment), sets DTR for its console, and opens the port: it
+ * empties the FIFO, switches interrupts on, and then the FIFO.
+ */
+TEST(serial_loses_no_input_while_a_driver_starts)
+{
+    struct line line;
+
+    REQUIRE(setup(&line));
+    out8(&line.fake, IER, 0x0f);
+    CHECK_INT(serial_room(line.uart), 0);
+    out8(&line.fake, IER, 0x00);
+    out8(&line.fake, MCR, 0x09);
+    CHECK_INT(serial_room(line.uart), 0);
+    out8(&line.fake, IER, 0x05);
+    CHECK_INT(line.read_ready, 1);
+    CHECK_INT(serial_input(line.uart, (const uint8_t *)"ab", 2), 1);
+    out8(&line.fake, IIR, 0x01);
+    CHECK_INT(serial_input(line.uart, (const uint8_t *)"bc", 2), 2);
+    CHECK_INT(in8(&line.fake, DATA), 'a');
+    out8(&line.fake, MCR, 0x0b);
+    out8(&line.fake, IER, 0x00); /* the console writes, or the port is closed */
+    CHECK_INT(serial_room(line.uart), 0);
+    out8(&line.fake, IIR, 0x00);
+    CHECK_INT(in8(&line.fake, DATA), 'b');
+    CHECK_INT(in8(&line.fake, DATA), 'c');
+    out8(&line.fake, IIR, 0x07);
+    CHECK_INT(serial_input(line.uart, (const uint8_t *)"d", 1), 0);
+    out8(&line.fake, IER, 0x0f); /* busy sending: as good as any */
+    CHECK_INT(serial_room(line.uart), 16);
+    serial_free(line.uart);
+}
+
+TEST(serial_takes_input_for_a_program_that_polls)
+{
+    struct line line;
+
+    REQUIRE(setup(&line));
+    out8(&line.fake, MCR, 0x03);
+    CHECK_INT(line.read_ready, 1);
+    CHECK_INT(serial_input(line.uart, (const uint8_t *)"ab", 2), 1);
+    CHECK_INT(in8(&line.fake, LSR), 0x61);
+    CHECK_INT(in8(&line.fake, DATA), 'a');
+    CHECK_INT(line.read_ready, 2);
+    serial_free(line.uart);
+}
+
 TEST(serial_tells_a_break)
 {
     struct line line;

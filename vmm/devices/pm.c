@@ -7,7 +7,7 @@
 #include <time.h>
 
 #define STS_POWER_BUTTON 0x0100
-#define EN_MASK          0x0321 /* timer, global lock, power and sleep button */
+#define EN_MASK          0x0721 /* timer, global lock, power and sleep button, RTC */
 #define CNT_SCI_EN       0x0001
 #define CNT_SLP_TYP      0x1c00
 #define CNT_SLP_TYP_POS  10

@@ -21,6 +21,7 @@ enum {
 #define IER_THRE 0x02 /* transmitter empty */
 #define IER_RLS  0x04 /* line status */
 #define IER_MS   0x08 /* modem status */
+#define IER_ALL  0x0f
 
 #define IIR_NONE    0x01
 #define IIR_MS      0x00
@@ -32,7 +33,6 @@ enum {
 
 #define FCR_ENABLE   0x01
 #define FCR_CLEAR_RX 0x02
-#define FCR_CLEAR_TX 0x04
 
 #define LCR_DLAB 0x80
 
@@ -65,6 +65,7 @@ struct serial {
     bool overrun;
     bool thre_pending; /* the transmitter became empty and nobody has been told */
     bool irq_level, stopped;
+    bool interrupt_driven; /* by all that the guest has done so far */
     struct {
         uint8_t byte;
         bool is_break;
@@ -81,12 +82,19 @@ static unsigned rx_capacity(const serial *uart)
 
 /*
  * Bytes that may come in from outside. None before the guest is ready for them: its driver empties
- * the FIFO when it starts, and what came before would be lost. RTS says "ready" by definition; a
- * driver that does not use it wants interrupts.
+ * the FIFO when it looks for the UART and when a program opens the port, and what came before would
+ * be lost. A driver that uses interrupts (OUT2 lets them out on a PC) is ready while it has them
+ * enabled. One that polls says so by RTS. All interrupts without OUT2 are Linux's probing.
  */
 static size_t rx_room(const serial *uart)
 {
-    if (uart->mcr & MCR_LOOP || !(uart->mcr & MCR_RTS || uart->ier & IER_RDA))
+    bool enabled = uart->ier & IER_RDA, ready;
+
+    if (uart->interrupt_driven)
+        ready = enabled;
+    else
+        ready = uart->mcr & MCR_RTS || (enabled && uart->ier != IER_ALL);
+    if (uart->mcr & MCR_LOOP || !ready)
         return 0;
     return uart->rx_count < rx_capacity(uart) ? rx_capacity(uart) - uart->rx_count : 0;
 }
@@ -218,10 +226,12 @@ static void transmit(serial *uart, uint8_t byte)
 
 static void write_fcr(serial *uart, uint8_t value)
 {
-    bool toggled = (uart->fcr ^ value) & FCR_ENABLE;
-
-    /* The transmit FIFO is not cleared: what the guest sent is on the line already. */
-    if (value & FCR_CLEAR_RX || toggled) {
+    /*
+     * The transmit FIFO is not cleared: what the guest sent is on the line already. Nor is the
+     * receive FIFO when it is only switched on or off, as the data sheet has it: Linux does that
+     * right after it has let bytes in.
+     */
+    if (value & FCR_CLEAR_RX) {
         uart->rx_first = 0;
         uart->rx_count = 0;
     }
@@ -244,7 +254,7 @@ static void write_register(serial *uart, unsigned reg, uint8_t value)
         }
         if (value & IER_THRE && !(uart->ier & IER_THRE) && !uart->tx_count)
             uart->thre_pending = true;
-        uart->ier = value & 0x0f;
+        uart->ier = value & IER_ALL;
         break;
     case REG_IIR: write_fcr(uart, value); break;
     case REG_LCR: uart->lcr = value; break;
@@ -306,6 +316,8 @@ static int handle(void *context, visor_vcpu *vcpu, visor_io *io)
         else if (!io->is_write)
             io->data[i] = reg < SERIAL_REGISTERS ? 0 : 0xff;
     }
+    uart->interrupt_driven |=
+        uart->ier & IER_RDA && (uart->mcr & (MCR_OUT2 | MCR_LOOP)) == MCR_OUT2;
     update_irq(uart);
     if (!room && rx_room(uart) && uart->config.read_ready)
         uart->config.read_ready(uart->config.context);
