@@ -49,9 +49,10 @@ enum visor_io_result {
 
 /*
  * A handler of an address range. Called inside visor_vcpu_run(), on the thread of the vCPU, with no
- * lock of the library held; several vCPUs may be in it at a time. It is asked about accesses that lie
- * wholly inside its range. A coalesced write is delivered later and with vcpu == NULL, perhaps on
- * another thread, one at a time; declining it drops it.
+ * lock of the library held; several vCPUs may be in it at a time. It is asked about accesses that
+ * lie wholly inside its range. A coalesced write is delivered later and with vcpu == NULL, perhaps
+ * on another thread, one at a time: the exits of other vCPUs wait for that, so a handler of a
+ * coalesced range must not wait for another vCPU. Declining a coalesced write drops it.
  */
 typedef int (*visor_io_handler)(void *context, visor_vcpu *vcpu, visor_io *io);
 
@@ -68,8 +69,8 @@ typedef struct visor_io_range {
 #define VISOR_IO_RANGE_INIT {.size = sizeof(visor_io_range)}
 
 /*
- * Registers a handler. Ranges may overlap: the one registered last is asked first. A coalesced range
- * overlaps no other (EEXIST). EINVAL: no handler, no length. EOVERFLOW: the range passes 2^64, or
+ * Registers a handler. Ranges may overlap: the one registered last is asked first. A coalesced
+ * range overlaps no other (EEXIST). EINVAL: no handler, no length. EOVERFLOW: the range passes 2^64, or
  * the 65536 ports. `context` must stay valid until the range is unmapped or the VM is freed.
  */
 VISOR_API int visor_vm_map_io(visor_vm *vm, const visor_io_range *range);
@@ -93,8 +94,8 @@ typedef struct visor_io_event {
 } visor_io_event;
 
 /*
- * EEXIST if one is there that the same write would signal: at the same address, with the same or any
- * length, and the same or any value. A write that signals an event reaches no handler and is no
+ * EEXIST if one is there that the same write would signal: at the same address, with the same or
+ * any length, and the same or any value. A write that signals an event reaches no handler and is no
  * exit. The event is not closed.
  */
 VISOR_API int visor_vm_add_io_event(visor_vm *vm, const visor_io_event *io_event);

@@ -40,7 +40,7 @@ static int grow(struct visor__slots *slots, uint32_t count, const char *operatio
         return visor__error(VISOR_ELIMIT, "", operation, "all %u slots are in use", slots->max);
     if (count <= slots->count)
         return 0;
-    table = reallocarray(slots->table, count, sizeof(void *));
+    table = realloc(slots->table, count * sizeof(void *));
     if (table == NULL)
         return visor__error(VISOR_ENOMEM, "", operation, "no memory for the table of slots");
     slots->table = table;

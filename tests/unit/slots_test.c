@@ -99,7 +99,7 @@ TEST(the_tail_of_the_last_page_counts)
 TEST(the_number_of_slots_is_limited)
 {
     struct guest guest;
-    uint32_t slot;
+    uint32_t slot = NO_SLOT;
 
     REQUIRE(guest_create(&guest, NULL));
     for (uint32_t i = 1; i < visor_vm_cap(guest.vm, VISOR_CAP_MAX_SLOTS); i++)

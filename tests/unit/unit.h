@@ -43,14 +43,14 @@ static inline void unit_register(struct unit_test *test)
 }
 
 /* A test registers itself before main(), so that none can be forgotten in a list. */
-#define TEST(test_name)                                                        \
-    static void test_name(void);                                               \
-    __attribute__((constructor)) static void unit_register_##test_name(void)   \
-    {                                                                          \
-        static struct unit_test test = {.name = #test_name, .run = test_name}; \
-                                                                               \
-        unit_register(&test);                                                  \
-    }                                                                          \
+#define TEST(test_name)                                                          \
+    static void test_name(void);                                                 \
+    __attribute__((constructor)) static void unit_register_##test_name(void)     \
+    {                                                                            \
+        static struct unit_test test = {.name = #test_name, .run = (test_name)}; \
+                                                                                 \
+        unit_register(&test);                                                    \
+    }                                                                            \
     static void test_name(void)
 
 /* A failed check says where, and, for results of the library, what the library said last. */
