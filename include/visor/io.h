@@ -38,7 +38,7 @@ static inline uint64_t visor_io_value(const visor_io *io)
 static inline void visor_io_set_value(visor_io *io, uint64_t value)
 {
     for (uint32_t i = 0; i < 8; i++)
-        io->data[i] = i < io->length ? (uint8_t)(value >> (8 * i)) : 0;
+        io->data[i] = (uint8_t)(i < io->length ? value >> (8 * i) : 0);
 }
 
 /* What a handler did with an access. */

@@ -33,7 +33,7 @@ static int finish(visor_mapping **out, visor_mapping *mapping, int ret)
 
 int visor_mapping_create(visor_mapping **out, uint64_t length)
 {
-    visor_mapping *mapping;
+    visor_mapping *mapping = NULL;
     int ret = create(&mapping, VISOR__MAPPING_OWNED, length, "visor_mapping_create");
 
     if (ret < 0)
@@ -45,7 +45,7 @@ int visor_mapping_create(visor_mapping **out, uint64_t length)
 int visor_mapping_create_file(visor_mapping **out, visor_file file, uint64_t offset,
                               uint64_t length, bool writable)
 {
-    visor_mapping *mapping;
+    visor_mapping *mapping = NULL;
     int ret = create(&mapping, VISOR__MAPPING_OWNED, length, "visor_mapping_create_file");
 
     if (ret < 0)
@@ -56,7 +56,7 @@ int visor_mapping_create_file(visor_mapping **out, visor_file file, uint64_t off
 
 int visor_mapping_create_arena(visor_mapping **out, uint64_t length)
 {
-    visor_mapping *mapping;
+    visor_mapping *mapping = NULL;
     int ret = create(&mapping, VISOR__MAPPING_ARENA, length, "visor_mapping_create_arena");
 
     if (ret < 0)
