@@ -70,8 +70,9 @@ typedef struct visor_io_range {
 
 /*
  * Registers a handler. Ranges may overlap: the one registered last is asked first. A coalesced
- * range overlaps no other (EEXIST). EINVAL: no handler, no length. EOVERFLOW: the range passes 2^64, or
- * the 65536 ports. `context` must stay valid until the range is unmapped or the VM is freed.
+ * range overlaps no other (EEXIST). EINVAL: no handler, no length. EOVERFLOW: the range passes
+ * 2^64, or the 65536 ports. `context` must stay valid until the range is unmapped or the VM is
+ * freed.
  */
 VISOR_API int visor_vm_map_io(visor_vm *vm, const visor_io_range *range);
 /*
