@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
@@ -164,6 +165,21 @@ static int open_hypervisor(struct session *session, vmm_error *error)
     return 0;
 }
 
+/* The host lends more than it has, and ends us when the guest takes it. */
+static void warn_of_memory(uint64_t mib)
+{
+    struct sysinfo host;
+    uint64_t have;
+
+    if (sysinfo(&host) != 0)
+        return;
+    have = ((uint64_t)host.totalram + host.totalswap) * host.mem_unit >> 20;
+    if (mib > have)
+        cli_say("warning: --mem: %" PRIu64 " MiB, but this host has %" PRIu64
+                " MiB, and will end the machine if the guest uses more",
+                mib, have);
+}
+
 static int check_limits(struct session *session, vmm_error *error)
 {
     const char *name = visor_hypervisor_backend(session->hv);
@@ -181,6 +197,7 @@ static int check_limits(struct session *session, vmm_error *error)
                         "--mem: %" PRIu64 " MiB is too much; a machine on %s here has at most "
                         "%" PRIu64 " MiB, the range of its guest-physical addresses",
                         session->options.mem_mib, name, memory >> 20);
+    warn_of_memory(session->options.mem_mib);
     return 0;
 }
 
