@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The kernel loaders: no file crashes them or makes them write outside of guest memory, and what
+ * they accept starts inside it. The first byte of the input chooses the size of the guest, whether
+ * there is an initrd, and what the rest is: a file as such, or changes to a good one.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "boot/boot.h"
+
+#define FLOOR 0x100000u
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static visor_memory *make_memory(uint64_t mib)
+{
+    const visor_memory_region region = {.length = mib << 20};
+    visor_memory *memory;
+
+    if (visor_memory_create(&memory, &region, 1, NULL) != 0)
+        abort();
+    return memory;
+}
+
+#define FILE_SIZE 2048
+
+static void put16(uint8_t *at, unsigned int value)
+{
+    at[0] = (uint8_t)value;
+    at[1] = (uint8_t)(value >> 8);
+}
+
+static void make_bzimage(uint8_t *file)
+{
+    file[0x1f1] = 1;
+    boot_put32(file + 0x1f4, (FILE_SIZE - 1024) / 16);
+    put16(file + 0x1fe, 0xaa55);
+    put16(file + 0x200, 0x6aeb);
+    memcpy(file + 0x202, "HdrS", 4);
+    put16(file + 0x206, 0x020f);
+    file[0x211] = 1;
+    boot_put32(file + 0x22c, 0x7fffffff);
+    boot_put32(file + 0x230, 0x1000);
+    file[0x234] = 1;
+    put16(file + 0x236, 3);
+    boot_put32(file + 0x238, 2047);
+    boot_put64(file + 0x258, 0x1000000);
+    boot_put32(file + 0x260, 0x2000);
+}
+
+static void make_elf(uint8_t *file)
+{
+    memcpy(file,
+           "\x7f"
+           "ELF\2\1\1",
+           7);
+    put16(file + 16, 2);
+    put16(file + 18, 62);
+    boot_put64(file + 32, 64);
+    put16(file + 54, 56);
+    put16(file + 56, 3);
+    boot_put32(file + 64, 1);
+    boot_put64(file + 72, 1024);
+    boot_put64(file + 88, FLOOR);
+    boot_put64(file + 96, 1024);
+    boot_put64(file + 104, 4096);
+    boot_put32(file + 120, 4);
+    boot_put64(file + 128, 512);
+    boot_put64(file + 152, 40);
+    boot_put32(file + 512, 4);
+    boot_put32(file + 516, 4);
+    boot_put32(file + 520, 18);
+    memcpy(file + 524, "Xen", 4);
+    boot_put32(file + 528, FLOOR);
+}
+
+/* Three bytes of input change a byte of the file; what is left of them cuts it. */
+static void change(uint8_t *file, size_t *length, const uint8_t *data, size_t size)
+{
+    for (; size >= 3; data += 3, size -= 3)
+        file[boot_get16(data) % FILE_SIZE] = data[2];
+    *length = size == 2 ? boot_get16(data) % (FILE_SIZE + 1) : FILE_SIZE;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static const struct boot_range map[] = {{0, 0xa0000, BOOT_RANGE_RAM}};
+    static const uint8_t bytes[5000];
+    static const struct boot_image initrd = {.path = "initrd", .data = bytes, .size = 5000};
+    static visor_memory *memories[2];
+    struct boot_x86_config config = {
+        .map = map,
+        .map_count = 1,
+        .params = "console=ttyS0",
+        .info_gpa = 0x7000,
+        .params_gpa = 0x20000,
+        .floor_gpa = FLOOR,
+    };
+    struct boot_image kernel = {.path = "kernel"};
+    struct boot_x86_entry entry;
+    vmm_error error;
+    uint8_t *file;
+    char looks[64];
+
+    if (size < 1)
+        return 0;
+    if (memories[0] == NULL) {
+        memories[0] = make_memory(2);
+        memories[1] = make_memory(24);
+    }
+    config.memory = memories[data[0] & 1];
+    config.initrd = (data[0] & 2) != 0 ? &initrd : NULL;
+    /* A block of its own for each, so that the sanitizer sees a read past its end. */
+    if ((data[0] & 4) == 0) {
+        kernel.size = size - 1;
+        file = malloc(size);
+        if (file != NULL)
+            memcpy(file + 1, data + 1, size - 1);
+    } else {
+        static uint8_t whole[FILE_SIZE];
+
+        memset(whole, 0, sizeof(whole));
+        if ((data[0] & 8) != 0)
+            make_elf(whole);
+        else
+            make_bzimage(whole);
+        change(whole, &kernel.size, data + 1, size - 1);
+        file = malloc(kernel.size + 1);
+        if (file != NULL)
+            memcpy(file + 1, whole, kernel.size);
+    }
+    if (file == NULL)
+        return 0;
+    kernel.data = file + 1; /* so that it ends where the block does */
+    boot_identify(looks, sizeof(looks), kernel.data, kernel.size);
+    if (boot_x86_load(&entry, &kernel, &config, &error) == 0 &&
+        (entry.entry < FLOOR || !visor_memory_contains(config.memory, entry.entry, 1)))
+        abort();
+    free(file);
+    return 0;
+}
