@@ -45,9 +45,9 @@ once() {
 mirror() { # the Debian archive that this machine installs from
     if [ -n "${LAB_MIRROR-}" ]; then echo "$LAB_MIRROR"; return; fi
     {
-        sed -n 's/^URIs:[[:space:]]*\([^[:space:]]*\).*/\1/p' /etc/apt/sources.list.d/*.sources
+        sed -n 's/^URIs:[[:space:]]*\([^[:space:]]*\).*/\1/p' /etc/apt/sources.list.d/*.sources || :
         sed -n 's/^deb[[:space:]]\{1,\}\(\[[^]]*\][[:space:]]*\)\{0,1\}\([^[:space:]]*\).*/\2/p' \
-            /etc/apt/sources.list /etc/apt/sources.list.d/*.list
+            /etc/apt/sources.list /etc/apt/sources.list.d/*.list || :
     } 2>/dev/null | grep debian | grep -v security | head -n 1
 }
 
