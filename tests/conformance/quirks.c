@@ -10,9 +10,71 @@
 
 #include "harness.h"
 
+#define NOT_EMULATED "exit internal_error (suberror 1*"
+
 static const struct quirk quirks[] = {
-    /* A /dev/kvm without VMX or SVM below it: the kernel emulates ordinary guests in software. */
-    {"kvm", HOST_EMULATES, "basic/never", QUIRK_SKIP, NULL, "placeholder"},
+    {"kvm", 0, "events/soft_interrupt", QUIRK_DIFFERS, "got.interrupt.injected is 0x0*",
+     "Linux does not report software interrupts: the instruction is executed anew"},
+
+    /* The host's processor is QEMU's emulation of AMD's (7.2, Debian 12). */
+    {"kvm", HOST_QEMU, "debug/breakpoint", QUIRK_DIFFERS, "exit hlt*should be debug",
+     "QEMU 7.2 loads no debug registers when it enters a guest"},
+    {"kvm", HOST_QEMU, "debug/four_breakpoints", QUIRK_DIFFERS, "exit hlt*should be debug",
+     "QEMU 7.2 loads no debug registers when it enters a guest"},
+    {"kvm", HOST_QEMU, "debug/watchpoint", QUIRK_DIFFERS, "exit hlt*should be debug",
+     "QEMU 7.2 loads no debug registers when it enters a guest"},
+    {"kvm", HOST_QEMU, "debug/step_from_breakpoint", QUIRK_DIFFERS, "exit hlt*should be debug",
+     "QEMU 7.2 loads no debug registers when it enters a guest"},
+    {"kvm", HOST_QEMU, "debug/software_breakpoint", QUIRK_DIFFERS, "exit shutdown*",
+     "QEMU does not intercept #BP of a guest"},
+    {"kvm", HOST_QEMU, "events/shadow", QUIRK_DIFFERS, "*rip is 0x1000, should be 0x1001",
+     "QEMU ignores the interrupt shadow when it enters a guest"},
+    {"kvm", HOST_QEMU, "fpu/avx_preserved", QUIRK_DIFFERS, "exit shutdown*",
+     "QEMU does not intercept XSETBV, so Linux does not learn the guest's XCR0"},
+    {"kvm", HOST_QEMU, "fpu/xsave_in_guest", QUIRK_DIFFERS, "exit shutdown*",
+     "QEMU does not intercept XSETBV, so Linux does not learn the guest's XCR0"},
+    {"kvm", HOST_QEMU, "modes/segment_limit_enforced", QUIRK_DIFFERS, "exit hlt*",
+     "QEMU's processor does not check segment limits"},
+
+    /* A /dev/kvm with neither VMX nor SVM below it: Linux emulates kernel-mode code, and knows
+     * only the instructions and the state that it has been taught. */
+    {"kvm", HOST_EMULATES, "control/xcr0", QUIRK_DIFFERS, NOT_EMULATED, "no XGETBV"},
+    {"kvm", HOST_EMULATES, "forbidden/[gv]*", QUIRK_DIFFERS, NOT_EMULATED,
+     "unknown instructions are internal errors instead of #UD"},
+    {"kvm", HOST_EMULATES, "forbidden/inv[ev]*", QUIRK_DIFFERS, NOT_EMULATED,
+     "unknown instructions are internal errors instead of #UD"},
+    {"kvm", HOST_EMULATES, "forbidden/xsetbv", QUIRK_DIFFERS, NOT_EMULATED, "no XGETBV"},
+    {"kvm", HOST_EMULATES, "fpu/[ams]*", QUIRK_DIFFERS, NOT_EMULATED, "no x87, SSE and AVX"},
+    {"kvm", HOST_EMULATES, "fpu/x*", QUIRK_DIFFERS, NOT_EMULATED, "no x87, SSE and AVX"},
+    {"kvm", HOST_EMULATES, "modes/protected_segment_limit", QUIRK_DIFFERS, NOT_EMULATED, "no LSL"},
+    {"kvm", HOST_EMULATES, "debug/software_breakpoint", QUIRK_DIFFERS, NOT_EMULATED, "no INT3"},
+    {"kvm", HOST_EMULATES, "debug/watchpoint", QUIRK_DIFFERS, "exit hlt*should be debug",
+     "no data breakpoints"},
+    {"kvm", HOST_EMULATES, "debug/single_step_over_exit", QUIRK_DIFFERS, "steps_seen < 10*",
+     "a halt is stepped over without an exit of its own"},
+    {"kvm", HOST_EMULATES, "events/shadow", QUIRK_DIFFERS, "exit hlt*", "no window exits"},
+    {"kvm", HOST_EMULATES, "events/smm", QUIRK_DIFFERS, "got.smi.smm is 0x0*",
+     "no system management mode"},
+    {"kvm", HOST_EMULATES, "hypercalls/[anu]*", QUIRK_DIFFERS, "exit kicked*",
+     "a hypercall is tried again for ever"},
+    {"kvm", HOST_EMULATES, "interrupts/shadows", QUIRK_DIFFERS, "*ready is 1, should be 0",
+     "no interrupt shadow"},
+    {"kvm", HOST_EMULATES, "interrupts/ready_at_exits", QUIRK_DIFFERS, "*ready is 1, should be 0",
+     "no interrupt shadow"},
+    {"kvm", HOST_EMULATES, "interrupts/window", QUIRK_DIFFERS, "*is 0x1, should be 0x0",
+     "no interrupt shadow"},
+    {"kvm", HOST_EMULATES, "interrupts/window_then_interrupt", QUIRK_DIFFERS, "exit hlt*",
+     "no window exits"},
+    {"kvm", HOST_EMULATES, "interrupts/nmi_masked_until_iret", QUIRK_DIFFERS, "exit io*",
+     "an NMI that comes during another's handler is lost"},
+    {"kvm", HOST_EMULATES, "snapshot_x86/nmi_masked", QUIRK_DIFFERS, "exit hlt*",
+     "an NMI that comes during another's handler is lost"},
+    {"kvm", HOST_EMULATES, "irqchip/ioapic_level", QUIRK_DIFFERS, "exit io*",
+     "a level interrupt ends when it is delivered"},
+    {"kvm", HOST_EMULATES, "irqchip/resample", QUIRK_DIFFERS, "event_take(resample) is 0x1*",
+     "a level interrupt ends when it is delivered"},
+    {"kvm", HOST_EMULATES, "slots/memory_fault", QUIRK_DIFFERS, "unexpected exit mmio*",
+     "memory that cannot be read is MMIO"},
 };
 
 const struct quirk *quirk_find(const char *backend, unsigned host, const char *full_name)
