@@ -211,6 +211,11 @@ static bool listing_has(const char *directory, const char *name, const char *tex
     return strstr(listing, text) != NULL;
 }
 
+static int shell(const char *command)
+{
+    return system(command); /* NOLINT(cert-env33-c): our own words, and iasl is found by PATH */
+}
+
 TEST(iasl_takes_the_tables_apart_and_puts_the_dsdt_together_again)
 {
     static const char *const names[] = {"facp", "apic", "mcfg", "dsdt"};
@@ -218,7 +223,7 @@ TEST(iasl_takes_the_tables_apart_and_puts_the_dsdt_together_again)
     char command[256];
     size_t at[4];
 
-    if (system("command -v iasl >/dev/null 2>&1") != 0)
+    if (shell("command -v iasl >/dev/null 2>&1") != 0)
         SKIP("iasl is not installed (Debian: acpica-tools)");
     REQUIRE(build(2) > 0);
     REQUIRE(mkdtemp(directory) != NULL);
@@ -232,14 +237,14 @@ TEST(iasl_takes_the_tables_apart_and_puts_the_dsdt_together_again)
                  "cd %s && iasl -d %s.aml >%s.log 2>&1 && "
                  "! grep -iE 'error|warning|invalid' %s.log",
                  directory, names[i], names[i], names[i]);
-        CHECK_INT(system(command), 0);
+        CHECK_INT(shell(command), 0);
     }
     /* Warnings about style are iasl's business; errors would be ours. */
     snprintf(command, sizeof(command),
              "cd %s && iasl -p again dsdt.dsl >again.log 2>&1 && "
              "grep -q ' 0 Errors, 0 Warnings' again.log",
              directory);
-    CHECK_INT(system(command), 0);
+    CHECK_INT(shell(command), 0);
     CHECK(listing_has(directory, "dsdt", "Device (PCI0)"));
     CHECK(listing_has(directory, "dsdt", "EisaId (\"PNP0A08\")"));
     CHECK(listing_has(directory, "dsdt", "Name (\\_S5, Package (0x04)"));
@@ -249,7 +254,7 @@ TEST(iasl_takes_the_tables_apart_and_puts_the_dsdt_together_again)
     CHECK(listing_has(directory, "apic", "Subtable Type : 01 [I/O APIC]"));
     CHECK(listing_has(directory, "facp", "Reset Register Supported (V2) : 1"));
     snprintf(command, sizeof(command), "rm -r %s", directory);
-    CHECK_INT(system(command), 0);
+    CHECK_INT(shell(command), 0);
 }
 
 UNIT_MAIN()

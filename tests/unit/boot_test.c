@@ -7,7 +7,7 @@
 
 #include "boot/boot.h"
 
-#define MIB   (1024u * 1024u)
+#define MIB   UINT64_C(0x100000)
 #define INFO  0x7000
 #define LINE  0x20000
 #define FLOOR 0x100000
@@ -91,8 +91,8 @@ static void make_bzimage(uint8_t *file)
     file[0x1f1] = 1;
     boot_put32(file + 0x1f4, BZ_KERNEL / 16);
     put16(file + 0x1fe, 0xaa55);
-    put16(file + 0x200, 0x6aeb); /* jmp over the header, which ends at 0x26c */
-    memcpy(file + 0x202, "HdrS", 4);
+    put16(file + 0x200, 0x6aeb);          /* jmp over the header, which ends at 0x26c */
+    boot_put32(file + 0x202, 0x53726448); /* "HdrS" */
     put16(file + 0x206, 0x020f);
     file[0x211] = 1;
     boot_put32(file + 0x22c, 0x7fffffff);
@@ -236,11 +236,12 @@ TEST(initrd_keeps_clear_of_the_kernel_and_below_its_limit)
 {
     static uint8_t file[BZ_SIZE];
     const size_t most = 12 * MIB; /* 32 - 16 - 4 */
-    uint8_t *initrd = calloc(1, most + 1);
     struct guest guest;
+    uint8_t *initrd;
 
-    REQUIRE(initrd != NULL);
     REQUIRE(guest_make(&guest, 32));
+    initrd = calloc(1, most + 1);
+    REQUIRE(initrd != NULL);
     make_bzimage(file);
     guest.initrd = (struct boot_image){.path = "initrd", .data = initrd, .size = most};
     guest.config.initrd = &guest.initrd;

@@ -51,7 +51,7 @@ int boot_image_open(struct boot_image *out, const char *path, const char *what, 
 void boot_image_close(struct boot_image *image)
 {
     if (image->data != NULL)
-        munmap((void *)(uintptr_t)image->data, image->size);
+        munmap((void *)image->data, image->size);
     *image = (struct boot_image){0};
 }
 

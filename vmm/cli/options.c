@@ -245,7 +245,7 @@ enum {
 
 static int parse_option(struct run_options *options, int option, vmm_error *error)
 {
-    uint64_t number;
+    uint64_t number = 0;
     int code;
 
     switch (option) {
@@ -264,7 +264,7 @@ static int parse_option(struct run_options *options, int option, vmm_error *erro
         return code;
     case 'i': return set_string(&options->initrd, optarg, error);
     case 'p': return append_param(options, optarg, error);
-    case 'b': return parse_disk(options, optarg, false, error);
+    case 'b':
     case OPT_RWDISK: return parse_disk(options, optarg, false, error);
     case OPT_DISK: return parse_disk(options, optarg, true, error);
     case OPT_SERIAL: return parse_serial(options, optarg, error);

@@ -75,7 +75,7 @@ static void end_table(struct aml *out, size_t start)
 static void gas(struct aml *out, uint16_t port, unsigned int bytes)
 {
     aml_number(out, GAS_SYSTEM_IO, 1);
-    aml_number(out, bytes * 8, 1);
+    aml_number(out, bytes * 8ull, 1);
     aml_number(out, 0, 1);
     aml_number(out, bytes == 1 ? 1 : bytes == 2 ? 2 : 3, 1); /* access size */
     aml_number(out, port, 8);

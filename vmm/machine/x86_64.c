@@ -196,7 +196,7 @@ static int load_tables(struct machine *machine, vmm_error *error)
     tables[0][0] = (PAGE_TABLES_GPA + 0x1000) | 3;
     for (uint64_t i = 0; i < 4; i++)
         tables[1][i] = (PAGE_TABLES_GPA + 0x2000 + i * 0x1000) | 3;
-    for (uint64_t i = 0; i < 4 * 512; i++)
+    for (uint64_t i = 0; i < 4 * 512ull; i++)
         tables[2 + i / 512][i % 512] = i << 21 | 0x83;
     code = visor_memory_write(machine->memory, PAGE_TABLES_GPA, tables, sizeof(tables));
     return code < 0 ? vmm_fail_visor(error, code, "page tables") : 0;
