@@ -24,10 +24,12 @@ same() { # same WHAT A B
     fi
 }
 echo 1..3
-[ -s "$scratch/headers" ] && echo "ok 1 - functions found in the headers" || {
+if [ -s "$scratch/headers" ]; then
+    echo "ok 1 - functions found in the headers"
+else
     echo "not ok 1 - functions found in the headers"
     status=1
-}
+fi
 number=1
 same "the version script lists what the headers declare" headers map
 same "the library exports what the version script lists" map library
