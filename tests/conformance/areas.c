@@ -76,11 +76,11 @@ CASE(areas, nested_state, "the nested state goes out and in again")
     for (unsigned i = 0; i < 16; i++)
         CHECK_EQ(state[capacity + i], 0xee);
     CHECK_OK(visor_x86_set_nested_state(g->vcpu, state, (size_t)length));
-    if (length > 0) {
-        CHECK_EQ(visor_x86_get_nested_state(NULL, 0, g->vcpu), length);
-        CHECK(visor_x86_set_nested_state(g->vcpu, state, 3) < 0); /* less than its header */
-        memset(state, 0xff, (size_t)length);
-        CHECK(visor_x86_set_nested_state(g->vcpu, state, (size_t)length) < 0);
+    CHECK_EQ(visor_x86_get_nested_state(NULL, 0, g->vcpu), length);
+    if (capacity > 0) {
+        CHECK_ERROR(visor_x86_set_nested_state(g->vcpu, state, 3), EFORMAT); /* half a header */
+        memset(state, 0xff, capacity);
+        CHECK_ERROR(visor_x86_set_nested_state(g->vcpu, state, capacity), EFORMAT);
     }
     RUN_TO(g, HLT);
     free(state);
