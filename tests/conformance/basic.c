@@ -55,18 +55,20 @@ VISOR_GUEST_ASM64(not_all, "not rax; not rbx; not rcx; not rdx; not rsi; not rdi
 
 CASE(basic, all_registers, "all sixteen 64-bit registers, each with its own value")
 {
-    visor_x86_regs regs = {0};
-    uint64_t *reg = &regs.rax;
+    union {
+        visor_x86_regs regs;
+        uint64_t reg[16];
+    } all = {0};
 
     for (unsigned i = 0; i < 16; i++)
-        reg[i] = 0x0123456789abcd00u * (i + 1) + i;
-    x86_start(
-        g, &(struct x86_setup){.mode = X86_LONG, .load = 0x1000, .code = &not_all, .regs = regs});
+        all.reg[i] = 0x0123456789abcd00u * (i + 1) + i;
+    x86_start(g, &(struct x86_setup){
+                     .mode = X86_LONG, .load = 0x1000, .code = &not_all, .regs = all.regs});
     RUN_TO(g, HLT);
-    regs = x86_regs(g->vcpu);
+    all.regs = x86_regs(g->vcpu);
     for (unsigned i = 0; i < 16; i++)
-        CHECK_EQ(reg[i], ~(0x0123456789abcd00u * (i + 1) + i));
-    CHECK_EQ(regs.rip, 0x1000 + not_all.length);
+        CHECK_EQ(all.reg[i], ~(0x0123456789abcd00u * (i + 1) + i));
+    CHECK_EQ(all.regs.rip, 0x1000 + not_all.length);
 }
 
 VISOR_GUEST_ASM16(test_flags, "jnz 2f; test ax, ax; 2: hlt");

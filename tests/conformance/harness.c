@@ -202,26 +202,25 @@ struct later {
 
 static void *later_main(void *argument)
 {
-    struct later later = *(struct later *)argument;
+    const struct later *later = argument;
 
-    free(argument);
-    sleep_ms(later.ms);
-    if (later.vcpu != NULL)
-        visor_vcpu_kick(later.vcpu);
+    sleep_ms(later->ms);
+    if (later->vcpu != NULL)
+        visor_vcpu_kick(later->vcpu);
     else
-        event_signal(later.event);
+        event_signal(later->event);
     return NULL;
 }
 
 static void do_later(struct later later)
 {
-    struct later *copy = malloc(sizeof(*copy));
+    static struct later laters[REPORT_THREADS];
+    static unsigned count;
     pthread_t thread;
 
-    if (copy == NULL)
-        FAIL("no memory for a thread");
-    *copy = later;
-    if (pthread_create(&thread, NULL, later_main, copy) != 0)
+    CHECK(count < REPORT_THREADS);
+    laters[count] = later;
+    if (pthread_create(&thread, NULL, later_main, &laters[count++]) != 0)
         FAIL("cannot make a thread");
     report_join_later(thread);
 }

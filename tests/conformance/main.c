@@ -43,6 +43,7 @@ static void case_body(void *argument)
 
     CHECK_OK(visor_hypervisor_open(&g.hv, suite_options.hypervisor));
     test->run(&g);
+    report_join();
     visor_vcpu_free(g.vcpu);
     visor_vm_free(g.vm);
     visor_memory_free(g.memory);

@@ -16,7 +16,7 @@
  * without F, S and P has not ended as it should.
  */
 static int report_fd = -1;
-static pthread_t report_threads[32];
+static pthread_t report_threads[REPORT_THREADS];
 static unsigned report_thread_count;
 
 static void report_line(char kind, const char *format, va_list args)
@@ -80,17 +80,21 @@ static void report_passed(const char *format, ...)
 
 void report_join_later(pthread_t thread)
 {
-    if (report_thread_count == sizeof(report_threads) / sizeof(report_threads[0]))
+    if (report_thread_count == REPORT_THREADS)
         FAIL("too many threads in one case");
     report_threads[report_thread_count++] = thread;
+}
+
+void report_join(void)
+{
+    while (report_thread_count > 0)
+        pthread_join(report_threads[--report_thread_count], NULL);
 }
 
 _Noreturn static void child(void (*body)(void *argument), void *argument)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     body(argument);
-    for (unsigned i = 0; i < report_thread_count; i++)
-        pthread_join(report_threads[i], NULL);
     report_passed("%s", "");
     exit(0);
 }

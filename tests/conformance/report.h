@@ -25,7 +25,9 @@ struct report {
  */
 void report_run(struct report *out, void (*body)(void *argument), void *argument, unsigned limit_s);
 
-/* A thread that has to end before the process may; joined when the body has returned. */
+/* A thread that has to end before what it works on is freed; and waiting for all of them. */
+#define REPORT_THREADS 32
 void report_join_later(pthread_t thread);
+void report_join(void);
 
 #endif

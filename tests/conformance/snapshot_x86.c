@@ -32,15 +32,18 @@ VISOR_GUEST_ASM64(halt, "hlt; hlt; hlt");
 
 static void fill_state(struct guest *g)
 {
-    visor_x86_regs regs = x86_regs(g->vcpu);
+    union {
+        visor_x86_regs regs;
+        uint64_t reg[16];
+    } all = {.regs = x86_regs(g->vcpu)};
     visor_x86_sregs sregs = x86_sregs(g->vcpu);
     visor_x86_debugregs debugregs;
     visor_x86_fpu fpu;
 
     for (unsigned i = 0; i < 16; i++)
-        (&regs.rax)[i] = 0x0101010101010101u * (i + 1);
-    regs.rflags = 0x2 | X86_FLAG_ZF | X86_FLAG_SF;
-    x86_set_regs(g->vcpu, &regs);
+        all.reg[i] = 0x0101010101010101u * (i + 1);
+    all.regs.rflags = 0x2 | X86_FLAG_ZF | X86_FLAG_SF;
+    x86_set_regs(g->vcpu, &all.regs);
     sregs.fs.base = 0xffff800000001000u;
     sregs.gs.base = 0x7000;
     sregs.cr2 = 0xdeadb000u;
