@@ -40,7 +40,7 @@ _Noreturn static void become_command(const char *const *arguments)
     const char *name = getenv("VISOR");
     char *words[MAX_WORDS] = {(char *)"visor"};
 
-    for (size_t i = 0; arguments[i] != NULL && i < MAX_WORDS - 2; i++)
+    for (size_t i = 0; i < MAX_WORDS - 2 && arguments[i] != NULL; i++)
         words[i + 1] = (char *)arguments[i];
     execv(name != NULL ? name : "./visor", words);
     fprintf(stderr, "cannot run %s: %s\n", name != NULL ? name : "./visor", strerror(errno));
