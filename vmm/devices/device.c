@@ -41,11 +41,15 @@ void vmm_log(const vmm_host *host, const char *format, ...)
 
 int vmm_thread_start(pthread_t *out, void *(*run)(void *argument), void *argument, vmm_error *error)
 {
-    sigset_t all, old;
+    /* A fault of the thread's own, if blocked, kills the process without its handlers. */
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS, SIGABRT};
+    sigset_t blocked, old;
     int result;
 
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
+    sigfillset(&blocked);
+    for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
+        sigdelset(&blocked, faults[i]);
+    pthread_sigmask(SIG_SETMASK, &blocked, &old);
     result = pthread_create(out, NULL, run, argument);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (result)

@@ -69,7 +69,7 @@ void vmm_host_from_vm(vmm_host *out, visor_vm *vm);
 void vmm_log(const vmm_host *host, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Starts a thread with the host's signals blocked: they are for the main thread, and SIGPIPE and
- * SIGXFSZ become errors of the write that caused them. */
+ * SIGXFSZ become errors of the write that caused them. Faults are not: see terminal.c. */
 int vmm_thread_start(pthread_t *out, void *(*run)(void *argument), void *argument,
                      vmm_error *error);
 
