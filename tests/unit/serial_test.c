@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include "devices/loop.h"
@@ -401,6 +402,60 @@ TEST(output_gives_up_on_a_reader_that_does_not_read)
     vmm_output_free(output, 20);
     close(fds[0]);
     close(fds[1]);
+}
+
+static atomic_int in_room, out_of_room;
+
+static void linger(void *context)
+{
+    (void)context;
+    atomic_store(&in_room, 1);
+    usleep(50000);
+    atomic_store(&out_of_room, 1);
+}
+
+TEST(output_lets_go_of_who_wanted_room)
+{
+    static uint8_t bytes[100000];
+    vmm_output *output;
+    int fds[2];
+
+    REQUIRE(pipe(fds) == 0);
+    REQUIRE_OK(vmm_output_create(&output, fds[1], NULL));
+    vmm_output_set_room(output, linger, NULL);
+    while (vmm_output_write(output, bytes, sizeof(bytes)) == sizeof(bytes))
+        usleep(1000);
+    for (unsigned i = 0; i < 2000 && !atomic_load(&in_room); i++) {
+        CHECK(read(fds[0], bytes, sizeof(bytes)) > 0);
+        usleep(1000);
+    }
+    CHECK_INT(atomic_load(&in_room), 1);
+    vmm_output_set_room(output, NULL, NULL);
+    CHECK_INT(atomic_load(&out_of_room), 1);
+    vmm_output_free(output, 20);
+    close(fds[0]);
+    close(fds[1]);
+}
+
+static void *take_mask(void *argument)
+{
+    pthread_sigmask(SIG_SETMASK, NULL, argument);
+    return NULL;
+}
+
+TEST(threads_leave_signals_to_the_main_thread_but_not_their_faults)
+{
+    sigset_t mask;
+    pthread_t thread;
+
+    sigemptyset(&mask);
+    REQUIRE_OK(vmm_thread_start(&thread, take_mask, &mask, NULL));
+    pthread_join(thread, NULL);
+    CHECK(sigismember(&mask, SIGTERM));
+    CHECK(sigismember(&mask, SIGPIPE));
+    CHECK(sigismember(&mask, SIGXFSZ));
+    CHECK(!sigismember(&mask, SIGSEGV));
+    CHECK(!sigismember(&mask, SIGBUS));
 }
 
 struct ring {

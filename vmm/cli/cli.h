@@ -93,6 +93,8 @@ int console_create(struct console **out, const struct serial_option *option,
                    vmm_error *error);
 /* Connects it to the port, before the machine starts. */
 int console_attach(struct console *console, vmm_loop *loop, serial *port, vmm_error *error);
+/* Lets go of the port, which may be freed then. The machine has ended, and so has the loop. */
+void console_detach(struct console *console);
 /* Writes out what is left, for a second at most. */
 void console_free(struct console *console);
 

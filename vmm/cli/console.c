@@ -229,12 +229,22 @@ int console_attach(struct console *console, vmm_loop *loop, serial *port, vmm_er
     return code;
 }
 
+void console_detach(struct console *console)
+{
+    if (console != NULL && console->output != NULL)
+        vmm_output_set_room(console->output, NULL, NULL);
+}
+
 void console_free(struct console *console)
 {
+    int lost = 0;
+
     if (console == NULL)
         return;
     if (console->output != NULL)
-        vmm_output_free(console->output, 1000);
+        lost = vmm_output_free(console->output, 1000);
+    if (lost != 0 && lost != EPIPE) /* who closes a pipe knows of it */
+        cli_say("output of a serial port is lost: %s", strerror(lost));
     if (console->owns && console->out >= 0)
         close(console->out);
     if (console->room >= 0)

@@ -293,6 +293,8 @@ static int run(struct session *session, vmm_error *error)
 
 static void clean_up(struct session *session)
 {
+    for (size_t i = 0; i < MACHINE_SERIAL_PORTS; i++)
+        console_detach(session->consoles[i]);
     /* Disks first: what the guest wrote counts more than what it said. */
     machine_free(session->machine);
     for (size_t i = 0; i < MACHINE_SERIAL_PORTS; i++)

@@ -16,11 +16,12 @@ struct vmm_output {
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t changed; /* bytes came in, or the end was asked for */
-    pthread_cond_t done;    /* the writer has finished */
+    pthread_cond_t done;    /* the writer has finished, or has come back from room() */
     void (*room)(void *context);
     void *room_context;
     size_t head, tail; /* free-running; head - tail bytes are waiting */
     bool starved;      /* a write was cut short: tell room() */
+    bool telling;      /* room() is being called */
     bool ending, finished;
     int status; /* errno of a failed write */
     uint8_t ring[RING_SIZE];
@@ -49,9 +50,10 @@ static ssize_t write_some(int fd, const uint8_t *data, size_t length)
 static void *writer(void *argument)
 {
     vmm_output *output = argument;
+    void (*room)(void *context);
+    void *room_context;
     size_t start, length;
     ssize_t written;
-    bool tell;
     int old;
 
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &old);
@@ -74,16 +76,20 @@ static void *writer(void *argument)
         } else {
             output->tail += (size_t)written;
         }
-        tell = output->starved && output->room;
+        room = output->starved ? output->room : NULL;
+        room_context = output->room_context;
         output->starved = false;
-        if (tell) {
+        if (room) {
+            output->telling = true;
             pthread_mutex_unlock(&output->lock);
-            output->room(output->room_context);
+            room(room_context);
             pthread_mutex_lock(&output->lock);
+            output->telling = false;
+            pthread_cond_broadcast(&output->done);
         }
     }
     output->finished = true;
-    pthread_cond_signal(&output->done);
+    pthread_cond_broadcast(&output->done);
     pthread_mutex_unlock(&output->lock);
     return NULL;
 }
@@ -117,6 +123,8 @@ void vmm_output_set_room(vmm_output *output, void (*room)(void *context), void *
     pthread_mutex_lock(&output->lock);
     output->room_context = context;
     output->room = room;
+    while (output->telling)
+        pthread_cond_wait(&output->done, &output->lock);
     pthread_mutex_unlock(&output->lock);
 }
 
@@ -157,13 +165,13 @@ int vmm_output_status(vmm_output *output)
     return status;
 }
 
-void vmm_output_free(vmm_output *output, int timeout_ms)
+int vmm_output_free(vmm_output *output, int timeout_ms)
 {
     struct timespec until;
     int result = 0;
 
     if (!output)
-        return;
+        return 0;
     clock_gettime(CLOCK_MONOTONIC, &until);
     if (timeout_ms > 0) {
         until.tv_sec += timeout_ms / 1000;
@@ -189,8 +197,10 @@ void vmm_output_free(vmm_output *output, int timeout_ms)
     }
     pthread_mutex_unlock(&output->lock);
     pthread_join(output->thread, NULL);
+    result = output->status;
     pthread_mutex_destroy(&output->lock);
     pthread_cond_destroy(&output->changed);
     pthread_cond_destroy(&output->done);
     free(output);
+    return result;
 }

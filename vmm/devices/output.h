@@ -13,8 +13,9 @@ typedef struct vmm_output vmm_output;
 
 /*
  * room(context) is called from the writer's thread whenever vmm_output_write() has accepted less
- * than offered and there is room again. It may be NULL, and may be set later, but before the first
- * write, with vmm_output_set_room(). fd is borrowed.
+ * than offered and there is room again. It is NULL until vmm_output_set_room(), which returns when
+ * the one before is not running any more: after setting NULL, what context points to may go. Not to
+ * be called with a lock that room() takes. fd is borrowed.
  */
 int vmm_output_create(vmm_output **out, int fd, vmm_error *error);
 void vmm_output_set_room(vmm_output *output, void (*room)(void *context), void *context);
@@ -27,7 +28,8 @@ size_t vmm_output_write(void *output, const uint8_t *data, size_t length);
 /* errno of the write that failed, or 0. */
 int vmm_output_status(vmm_output *output);
 
-/* Writes what is buffered, for at most `timeout_ms` (< 0: no limit), ends the thread, frees. */
-void vmm_output_free(vmm_output *output, int timeout_ms);
+/* Writes what is buffered, for at most `timeout_ms` (< 0: no limit), ends the thread, frees.
+ * Returns the last vmm_output_status(). */
+int vmm_output_free(vmm_output *output, int timeout_ms);
 
 #endif
