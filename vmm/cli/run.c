@@ -19,8 +19,9 @@ struct session {
     vmm_loop *loop;
     struct machine *machine;
     struct console *consoles[MACHINE_SERIAL_PORTS];
-    int signals; /* signalfd */
-    int died_of; /* the signal that ended us, or 0 */
+    bool has_input; /* a port takes what is typed on standard input */
+    int signals;    /* signalfd */
+    int died_of;    /* the signal that ended us, or 0 */
     sigset_t old_mask;
 };
 
@@ -88,13 +89,19 @@ static void on_command(void *context, enum console_command command)
         cli_say("the guest does not listen to its power button");
 }
 
+static void go_on(struct session *session)
+{
+    if (session->has_input)
+        terminal_raw();
+    machine_paused(session->machine);
+}
+
 /* As the shell's Ctrl-Z would: the terminal is the shell's until we go on. */
 static void suspend(struct session *session)
 {
     terminal_restore();
     kill(getpid(), SIGSTOP); /* all threads, and so the guest */
-    terminal_raw();
-    machine_paused(session->machine);
+    go_on(session);
 }
 
 static void on_signal(void *context, int fd, short events)
@@ -107,10 +114,7 @@ static void on_signal(void *context, int fd, short events)
         return;
     switch (info.ssi_signo) {
     case SIGTSTP: suspend(session); break;
-    case SIGCONT:
-        terminal_raw();
-        machine_paused(session->machine);
-        break;
+    case SIGCONT: go_on(session); break;
     default:
         session->died_of = (int)info.ssi_signo;
         machine_stop(session->machine);
@@ -120,18 +124,19 @@ static void on_signal(void *context, int fd, short events)
 
 /* ---- setting up ---- */
 
+/* But those that the caller had ignored, as nohup(1) does. */
 static int take_signals(struct session *session, vmm_error *error)
 {
+    static const int taken[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT};
+    struct sigaction action;
     vmm_source *source;
     sigset_t set;
 
     sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGHUP);
-    sigaddset(&set, SIGQUIT);
-    sigaddset(&set, SIGTSTP);
-    sigaddset(&set, SIGCONT);
+    for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++) {
+        if (sigaction(taken[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
+            sigaddset(&set, taken[i]);
+    }
     signal(SIGPIPE, SIG_IGN);
     sigprocmask(SIG_BLOCK, &set, NULL);
     session->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -150,9 +155,9 @@ static int open_hypervisor(struct session *session, vmm_error *error)
 
     if (code < 0)
         return vmm_fail_visor(error, code, "no hypervisor");
-    code = visor_hypervisor_probe(&probe, visor_hypervisor_backend(session->hv));
-    if (strcmp(spec, "auto") != 0)
-        code = visor_hypervisor_probe(&probe, spec);
+    if (strcmp(spec, "auto") == 0)
+        spec = visor_hypervisor_backend(session->hv);
+    code = visor_hypervisor_probe(&probe, spec);
     if (code < 0)
         return vmm_fail_visor(error, code, "no hypervisor");
     if (probe.status < 0)
@@ -280,10 +285,10 @@ static int run(struct session *session, vmm_error *error)
 
     if (code != 0)
         return STATUS_ERROR;
-    for (size_t i = 0; i < MACHINE_SERIAL_PORTS; i++) {
-        if (session->options.serial[i].stdin_ && terminal_raw())
-            cli_say("Ctrl-A x ends the machine, Ctrl-A h shows more");
-    }
+    for (size_t i = 0; i < MACHINE_SERIAL_PORTS; i++)
+        session->has_input |= session->options.serial[i].stdin_;
+    if (session->has_input && terminal_raw())
+        cli_say("Ctrl-A x ends the machine, Ctrl-A h shows more");
     code = vmm_loop_run(session->loop, error);
     if (code < 0)
         machine_stop(session->machine);

@@ -15,12 +15,19 @@ static struct termios cooked;
 static struct sigaction previous[FATAL_COUNT];
 static volatile sig_atomic_t raw;
 
+/* In the background the terminal is somebody else's, and setting it would stop us. */
+static bool in_foreground(void)
+{
+    return tcgetpgrp(STDIN_FILENO) == getpgrp();
+}
+
 void terminal_restore(void)
 {
     if (!raw)
         return;
     raw = 0;
-    tcsetattr(STDIN_FILENO, TCSADRAIN, &cooked);
+    if (in_foreground())
+        tcsetattr(STDIN_FILENO, TCSADRAIN, &cooked);
 }
 
 bool terminal_is_raw(void)
@@ -56,11 +63,7 @@ bool terminal_raw(void)
 {
     struct termios settings;
 
-    if (raw)
-        return true;
-    /* In the background the terminal is somebody else's, and setting it would stop us. */
-    if (!isatty(STDIN_FILENO) || tcgetpgrp(STDIN_FILENO) != getpgrp() ||
-        tcgetattr(STDIN_FILENO, &cooked) != 0)
+    if (!in_foreground() || (!raw && tcgetattr(STDIN_FILENO, &cooked) != 0))
         return false;
     prepare();
     settings = cooked;
