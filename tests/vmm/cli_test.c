@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "command.h"
@@ -290,6 +291,26 @@ TEST(output_that_nobody_takes_does_not_stop_the_guest)
     CHECK_INT(command.status, 0);
 }
 
+TEST(output_that_cannot_be_written_is_told)
+{
+    REQUIRE(START(&command, COMMAND_FULL, "run", "-m", "16", WRITE_KERNEL(poweroff)));
+    REQUIRE(command_finish(&command));
+    CHECK_INT(command.status, 0);
+    CHECK_OUTPUT("output of a serial port is lost: No space left on device");
+    REQUIRE(START(&command, COMMAND_FULL, "help"));
+    REQUIRE(command_finish(&command));
+    CHECK_INT(command.status, 1);
+    CHECK_OUTPUT("standard output: No space left on device");
+}
+
+TEST(closed_standard_streams_are_not_taken_by_other_files)
+{
+    REQUIRE(START(&command, COMMAND_CLOSED, "run", "-m", "16", WRITE_KERNEL(poweroff)));
+    REQUIRE(command_finish(&command));
+    CHECK_INT(command.status, 0);
+    CHECK_OUTPUT("output of a serial port is lost: Bad file descriptor");
+}
+
 /* ---- the terminal ---- */
 
 TEST(the_terminal_is_raw_while_the_guest_runs_and_restored_when_it_ends)
@@ -396,6 +417,60 @@ TEST(a_stopped_machine_gives_the_terminal_back_and_goes_on_later)
     CHECK_INT(command.status, 0);
 }
 
+TEST(a_machine_that_was_stopped_by_force_has_the_terminal_raw_again)
+{
+    struct termios before, settings;
+    int status = 0;
+
+    REQUIRE(START(&command, COMMAND_TERMINAL, "run", "-m", "16", WRITE_KERNEL(hang)));
+    REQUIRE(tcgetattr(command.terminal, &before) == 0);
+    CHECK(command_expect(&command, NULL, "#"));
+    CHECK(command_await_raw(&command, true));
+    kill(command.pid, SIGSTOP);
+    CHECK_INT(waitpid(command.pid, &status, WUNTRACED), command.pid);
+    settings = before; /* as a shell does */
+    settings.c_lflag |= ICANON | ECHO | ISIG;
+    CHECK_INT(tcsetattr(command.terminal, TCSANOW, &settings), 0);
+    kill(command.pid, SIGCONT);
+    CHECK(command_await_raw(&command, true));
+    command_type(&command, "\001x", 2);
+    REQUIRE(command_finish(&command));
+    CHECK_INT(command.status, 0);
+    CHECK(!command_is_raw(&command));
+}
+
+TEST(a_machine_without_input_leaves_the_terminal_alone_after_a_stop)
+{
+    char option[96];
+    int status = 0;
+
+    snprintf(option, sizeof(option), "type=file,path=%s", in_folder("log"));
+    REQUIRE(START(&command, COMMAND_TERMINAL, "run", "-m", "16", "--serial", option,
+                  WRITE_KERNEL(hang)));
+    usleep(1000000);
+    kill(command.pid, SIGTSTP);
+    CHECK_INT(waitpid(command.pid, &status, WUNTRACED), command.pid);
+    CHECK(WIFSTOPPED(status));
+    kill(command.pid, SIGCONT);
+    usleep(300000);
+    CHECK(!command_is_raw(&command));
+    kill(command.pid, SIGTERM);
+    REQUIRE(command_finish(&command));
+    CHECK_INT(command.status, 128 + SIGTERM);
+}
+
+TEST(signals_that_the_caller_ignores_are_ignored)
+{
+    REQUIRE(START(&command, COMMAND_NOHUP, "run", "-m", "16", WRITE_KERNEL(hang)));
+    CHECK(command_expect(&command, NULL, "#"));
+    kill(command.pid, SIGHUP);
+    usleep(300000);
+    CHECK_INT(waitpid(command.pid, NULL, WNOHANG), 0);
+    kill(command.pid, SIGTERM);
+    REQUIRE(command_finish(&command));
+    CHECK_INT(command.status, 128 + SIGTERM);
+}
+
 /* ---- bad input ---- */
 
 TEST(wrong_options_give_status_35_and_say_what_is_wrong)
@@ -406,7 +481,9 @@ TEST(wrong_options_give_status_35_and_say_what_is_wrong)
         {{"bogus"}, "there is no command 'bogus'"},
         {{"run"}, "a kernel is missing"},
         {{"run", "--bogus", "k"}, "there is no option --bogus"},
+        {{"run", "-smp", "2", "k"}, "there is no option -s"},
         {{"run", "-m"}, "-m needs a value"},
+        {{"run", "--mem"}, "--mem needs a value"},
         {{"run", "-m", "2G", "k"}, "--mem (in MiB): '2G' is not a whole number"},
         {{"run", "-m", "-5", "k"}, "'-5' is not"},
         {{"run", "-m", "0", "k"}, "0 MiB is too little"},

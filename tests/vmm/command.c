@@ -82,6 +82,14 @@ static bool start_on_pipes(struct command *command, enum command_how how,
         dup2(how == COMMAND_DEAF ? open("/dev/null", O_WRONLY) : out[1], STDERR_FILENO);
         if (how == COMMAND_DEAF)
             close(out[0]);
+        if (how == COMMAND_FULL)
+            dup2(open("/dev/full", O_WRONLY | O_CLOEXEC), STDOUT_FILENO);
+        if (how == COMMAND_CLOSED) {
+            close(STDIN_FILENO);
+            close(STDOUT_FILENO);
+        }
+        if (how == COMMAND_NOHUP)
+            signal(SIGHUP, SIG_IGN);
         become_command(arguments);
     }
     close(in[0]);
@@ -132,12 +140,17 @@ static bool read_some(struct command *command, int wait_ms)
 
 static bool look_for_end(struct command *command)
 {
+    pid_t ended;
     int status;
 
-    if (!command->ended && waitpid(command->pid, &status, WNOHANG) == command->pid) {
-        command->ended = true;
+    if (command->ended)
+        return true;
+    ended = waitpid(command->pid, &status, WNOHANG);
+    if (ended == command->pid)
         command->status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-    }
+    else if (ended < 0)
+        command->status = -1; /* somebody else has taken its status */
+    command->ended = ended != 0;
     return command->ended;
 }
 

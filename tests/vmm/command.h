@@ -27,6 +27,9 @@ enum command_how {
     COMMAND_TERMINAL,
     COMMAND_NOBODY, /* pipes, and as the user nobody */
     COMMAND_DEAF,   /* standard output is a pipe that nobody reads */
+    COMMAND_FULL,   /* standard output is a device without room */
+    COMMAND_CLOSED, /* standard input and output are closed */
+    COMMAND_NOHUP,  /* pipes, and SIGHUP ignored */
 };
 
 /* arguments: up to the first NULL, without the command's own name. */

@@ -33,6 +33,9 @@ void cli_info_help(void);
 /* "visor: " and a line on standard error, with a carriage return while the terminal is raw. */
 __attribute__((format(printf, 1, 2))) void cli_say(const char *format, ...);
 
+/* The error for '?' and ':' of getopt_long(), which names the option. Returns VISOR_EINVAL. */
+int cli_refuse_option(char **argv, int option, vmm_error *error);
+
 /* ---- options of run (options.c) ---- */
 
 enum serial_type {
@@ -71,6 +74,7 @@ void run_options_free(struct run_options *options);
 /*
  * Puts the terminal that standard input is into raw mode, if it is one and this process is in its
  * foreground; true if so. It is restored by terminal_restore(), at exit, and by fatal signals.
+ * Again after a stop: whoever had the terminal meanwhile may have changed it.
  */
 bool terminal_raw(void);
 /* Safe in signal handlers. */

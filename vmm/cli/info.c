@@ -162,6 +162,7 @@ int cli_info(int argc, char **argv)
         {"help", no_argument, NULL, 'h'},
         {0},
     };
+    vmm_error error;
     bool json = false;
     int option;
 
@@ -171,7 +172,10 @@ int cli_info(int argc, char **argv)
         switch (option) {
         case 'j': json = true; break;
         case 'h': cli_info_help(); return STATUS_OK;
-        default: cli_say("info: there is no option %s", argv[optind - 1]); return STATUS_USAGE;
+        default:
+            cli_refuse_option(argv, option, &error);
+            cli_say("info: %s", error.text);
+            return STATUS_USAGE;
         }
     }
     if (optind < argc) {

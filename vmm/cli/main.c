@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The visor command. */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
 
@@ -84,11 +88,36 @@ void cli_say(const char *format, ...)
     fprintf(stderr, "visor: %s%s\n", line, terminal_is_raw() ? "\r" : "");
 }
 
+int cli_refuse_option(char **argv, int option, vmm_error *error)
+{
+    const char *word = argv[optind - 1];
+    char letter[3] = {'-', (char)optopt, '\0'};
+
+    /* Of several letters in one word, getopt_long() is not past the word yet. */
+    if (optopt > ' ' && optopt < 0x7f && strncmp(word, "--", 2) != 0)
+        word = letter;
+    return vmm_fail(error, VISOR_EINVAL,
+                    option == ':' ? "option %s needs a value" : "there is no option %s", word);
+}
+
+/*
+ * A standard stream that is closed would be the next file that is opened, and a disk get what the
+ * guest prints. What stands in for it fails all the same when it is used.
+ */
+static void fill_standard_streams(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
+            open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+    }
+}
+
 int main(int argc, char **argv)
 {
     const struct command *command = argc > 1 ? find(argv[1]) : NULL;
     int status;
 
+    fill_standard_streams();
     if (argc < 2) {
         help();
         return STATUS_USAGE;
@@ -99,7 +128,9 @@ int main(int argc, char **argv)
     }
     status = command->run(argc - 1, argv + 1);
     /* Output that could not be written is an error that must not go unseen. */
-    if (fflush(stdout) != 0 && status == STATUS_OK)
+    if ((fflush(stdout) != 0 || ferror(stdout)) && status == STATUS_OK) {
+        cli_say("standard output: %s", strerror(errno));
         status = STATUS_ERROR;
+    }
     return status;
 }

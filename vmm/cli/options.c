@@ -298,9 +298,7 @@ int run_options_parse(struct run_options *out, int argc, char **argv, vmm_error 
     optind = 1;
     while (code == 0 && (option = getopt_long(argc, argv, ":c:m:i:p:b:h", names, NULL)) != -1) {
         if (option == '?' || option == ':')
-            return vmm_fail(error, VISOR_EINVAL,
-                            option == '?' ? "there is no option %s" : "option %s needs a value",
-                            argv[optind - 1]);
+            return cli_refuse_option(argv, option, error);
         code = parse_option(out, option, error);
     }
     if (code != 0 || out->help)
