@@ -14,8 +14,8 @@
     X(PIO, "pio_exit", 2000, "port write: exit and re-entry")                                      \
     X(MMIO, "mmio_exit", 2000, "memory-mapped write: exit and re-entry")                           \
     X(REGS, "regs_after_exit", 2000, "port write, get registers, set registers, re-entry")         \
-    X(CREATE, "create_to_exit", 20, "VM and vCPU from nothing to the first exit, and back")        \
-    X(DIRTY, "dirty_harvest", 50, "dirty log of a 1 GiB slot after 1024 pages were written")
+    X(CREATE, "create_to_exit", 50, "VM and vCPU from nothing to the first exit, and back")        \
+    X(DIRTY, "dirty_harvest", 20, "dirty log of a 1 GiB slot after 1024 pages were written")
 
 enum bench_row {
 #define BENCH_ENUM(id, name, count, text) BENCH_##id,

@@ -12,6 +12,7 @@
 #include "bench.h"
 
 #define MAX_SAMPLES 101
+#define SLICES      10
 
 /* 1: out %al, $0x10; jmp 1b */
 static const uint8_t pio_code[] = {0xe6, BENCH_PORT, 0xeb, 0xfc};
@@ -59,22 +60,38 @@ struct result {
     double raw_ns, visor_ns;   /* best of one repetition */
 };
 
+/*
+ * Adds what `count` repetitions of each side took, ns, to took[]. They take turns in slices, because
+ * what disturbs a machine lasts longer than a slice, and alternate in coming first, against drift.
+ */
+static int take_turns(double took[2], enum bench_row row, unsigned count)
+{
+    const struct bench_side *sides[2] = {&bench_raw, &bench_visor};
+
+    for (unsigned i = 0; i < 2 * SLICES; i++) {
+        unsigned which = (i + i / 2) % 2;
+        double slice = sides[which]->run(row, count / SLICES);
+
+        if (slice < 0)
+            return -1;
+        took[which] += slice;
+    }
+    return 0;
+}
+
 static int measure(struct result *out, enum bench_row row, unsigned count, unsigned samples)
 {
+    double repetitions = count / SLICES * SLICES;
+
     out->raw_ns = out->visor_ns = 1e18;
     for (unsigned i = 0; i < samples; i++) {
-        /* Alternating which comes first cancels drift. */
-        const struct bench_side *order[2] = {&bench_raw, &bench_visor};
-        double took[2];
+        double took[2] = {0, 0};
 
-        for (unsigned j = 0; j < 2; j++) {
-            unsigned which = i % 2 == 0 ? j : 1 - j;
-
-            took[which] = order[which]->run(row, count) / count;
-            if (took[which] < 0)
-                return -1;
-        }
+        if (take_turns(took, row, count) < 0)
+            return -1;
         out->ratio[i] = took[1] / took[0];
+        took[0] /= repetitions;
+        took[1] /= repetitions;
         out->raw_ns = took[0] < out->raw_ns ? took[0] : out->raw_ns;
         out->visor_ns = took[1] < out->visor_ns ? took[1] : out->visor_ns;
     }
