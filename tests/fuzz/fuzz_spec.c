@@ -18,12 +18,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     memcpy(text, data, size);
     text[size] = '\0';
-    if (visor__spec_parse(&spec, text) == 0 && text[0] != '\0') {
+    if (visor__spec_parse(&spec, text) == 0) {
         length = strlen(spec.name);
         for (size_t i = 0; i < spec.count; i++)
             length += strlen(spec.options[i].key) + 1 + strlen(spec.options[i].value) + 1;
         /* Every byte is accounted for, but for the brackets of an empty list. */
-        if (strlen(text) - length > 2)
+        if (text[0] != '\0' && strlen(text) - length > 2)
             abort();
         visor__spec_clear(&spec);
     }
