@@ -39,6 +39,9 @@ KERNEL(keyboard_reset, "movb $0xfe, %al\n outb %al, $0x64\n" HANG);
 /* An interrupt table of nothing: what is at 0x8000 is zero. */
 KERNEL(triple_fault, "lidt 0x8000\n int3\n" HANG);
 KERNEL(panic, "movw $0x505, %dx\n inb %dx, %al\n andb $1, %al\n outb %al, %dx\n" HANG);
+/* Tells a thousand times of a panic that it goes on from. */
+KERNEL(chatter, "movl $1000, %ecx\n movw $0x505, %dx\n movb $2, %al\n"
+                "1: outb %al, %dx\n decl %ecx\n jnz 1b\n" POWEROFF);
 KERNEL(hang, PRINT("'#'") HANG);
 KERNEL(flood, PRINT("'#'") "1: outb %al, %dx\n jmp 1b\n");
 /* 4 KiB, then off. */
@@ -177,6 +180,22 @@ TEST(a_guest_that_panics_gives_status_34)
     REQUIRE(RUN(&command, "run", "-m", "16", "-c", "2", WRITE_KERNEL(panic)));
     CHECK_INT(command.status, 34);
     CHECK_OUTPUT("the guest panicked");
+}
+
+TEST(a_guest_cannot_fill_the_log)
+{
+    const char *line = command.output;
+    int lines = 0;
+
+    REQUIRE(RUN(&command, "run", "-m", "16", WRITE_KERNEL(chatter)));
+    CHECK_INT(command.status, 0);
+    CHECK_OUTPUT("starts its crash kernel");
+    CHECK_OUTPUT("no more messages");
+    while ((line = strstr(line, "crash kernel")) != NULL) {
+        line++;
+        lines++;
+    }
+    CHECK(lines < 200);
 }
 
 TEST(a_bus_that_nobody_answers_on_reads_as_ones)

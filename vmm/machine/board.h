@@ -38,6 +38,7 @@ struct machine {
     enum machine_end end;
     vmm_error why;
     atomic_bool ending;
+    atomic_uint log_lines; /* that devices wanted to say */
 };
 
 /* Ends the machine, unless it has ended already. Any thread. why may be NULL. */

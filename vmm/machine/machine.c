@@ -47,6 +47,20 @@ static void on_request(void *context, vmm_request request)
     }
 }
 
+#define LOG_LINES_MAX 100
+
+/* vmm_host.log: much of it is the guest's doing, which must not fill the log of the host. */
+static void on_log(void *context, const char *line)
+{
+    struct machine *machine = context;
+    unsigned int number = atomic_fetch_add(&machine->log_lines, 1);
+
+    if (machine->config.log == NULL || number > LOG_LINES_MAX)
+        return;
+    machine->config.log(machine->config.context,
+                        number < LOG_LINES_MAX ? line : "no more messages of devices are shown");
+}
+
 /* ---- virtual processors ---- */
 
 static void end_with(struct machine *machine, enum machine_end end, visor_vcpu *vcpu,
@@ -305,8 +319,8 @@ int machine_create(struct machine **out, visor_hypervisor *hv, const struct mach
         vmm_host_from_vm(&machine->host, machine->vm);
         machine->host.request = on_request;
         machine->host.request_context = machine;
-        machine->host.log = config->log;
-        machine->host.log_context = config->context;
+        machine->host.log = on_log;
+        machine->host.log_context = machine;
         code = board->add_devices(machine, error);
     }
     if (code == 0)

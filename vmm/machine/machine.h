@@ -37,7 +37,7 @@ struct machine_config {
     /* Called once, from any thread, when the machine has come to its end: now call
      * machine_join(). */
     void (*ended)(void *context);
-    /* As vmm_host.log. */
+    /* As vmm_host.log, but a limited number of lines. */
     void (*log)(void *context, const char *line);
     void *context;
 };
@@ -61,7 +61,8 @@ struct machine;
  */
 int machine_create(struct machine **out, visor_hypervisor *hv, const struct machine_config *config,
                    vmm_error *error);
-/* After machine_join(), or if it was never started. Disks are written back and closed. */
+/* After machine_join(), or if it was never started. A request that a disk is at is carried out;
+ * what the guest did not flush is the host's to write back. */
 void machine_free(struct machine *machine);
 
 /* Starts the virtual processors. */
