@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -82,6 +83,7 @@ static void on_room(void *context, int fd, short events)
 
 static void show_help(void)
 {
+    fputs("\r\n", stderr); /* the guest's own line is likely unfinished */
     cli_say("Ctrl-A x  end the machine at once");
     cli_say("Ctrl-A p  press its power button");
     cli_say("Ctrl-A b  send a break (Linux: then a letter, for Magic SysRq)");

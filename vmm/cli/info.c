@@ -131,7 +131,7 @@ static int choose(bool json)
         json_member("reason", visor_hypervisor_reason(hv));
         printf("\n}\n");
     } else {
-        printf("auto takes %s: %s\n", visor_hypervisor_backend(hv), visor_hypervisor_reason(hv));
+        printf("%s\n", visor_hypervisor_reason(hv)); /* "auto took kvm (...)" */
     }
     visor_hypervisor_free(hv);
     return STATUS_OK;

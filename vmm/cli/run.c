@@ -83,10 +83,13 @@ static void on_command(void *context, enum console_command command)
 {
     struct session *session = context;
 
-    if (command == CONSOLE_QUIT)
+    if (command == CONSOLE_QUIT) {
+        fputs("\r\n", stderr);
+        cli_say("ended by Ctrl-A x");
         machine_stop(session->machine);
-    else if (!machine_power_button(session->machine))
+    } else if (!machine_power_button(session->machine)) {
         cli_say("the guest does not listen to its power button");
+    }
 }
 
 static void go_on(struct session *session)
@@ -166,7 +169,8 @@ static int open_hypervisor(struct session *session, vmm_error *error)
                         probe.hint[0] != '\0' ? " (" : "", probe.hint,
                         probe.hint[0] != '\0' ? ")" : "");
     if (!probe.full)
-        cli_say("warning: %s: %s", visor_hypervisor_backend(session->hv), probe.detail);
+        cli_say("warning: %s: %s; %s", visor_hypervisor_backend(session->hv), probe.detail,
+                probe.hint);
     return 0;
 }
 
