@@ -158,7 +158,7 @@ static int open_hypervisor(struct session *session, vmm_error *error)
 
     if (code < 0)
         return vmm_fail_visor(error, code, "no hypervisor");
-    if (strcmp(spec, "auto") == 0)
+    if (spec[0] == '\0' || strcmp(spec, "auto") == 0)
         spec = visor_hypervisor_backend(session->hv);
     code = visor_hypervisor_probe(&probe, spec);
     if (code < 0)
