@@ -74,8 +74,8 @@ VISOR_API const char *visor_cap_text(visor_cap cap);
 
 /*
  * Opens a hypervisor by specification string: a backend's name, optionally with options in
- * brackets, "kvm", "kvm[device=/dev/kvm]", or "auto" (also NULL or ""), which takes the first
- * backend in visor_backend_name() order whose probe succeeds. Unknown names, unknown options
+ * brackets, "kvm", "kvm[device=/dev/kvm]", or "auto" (also NULL or ""), which takes the one of the
+ * backends whose probes succeed that is fastest in it; of equals the first. Unknown names, unknown options
  * and malformed brackets are VISOR_EINVAL; a known backend that cannot be used here says why with
  * one of EABSENT, EACCESS, EDISABLED, EBROKEN, EUNSUPPORTED and a hint.
  */

@@ -39,8 +39,9 @@ typedef struct visor_snapshot_config {
 
 /*
  * Saves the VM: clock, vCPUs, interrupt chips, guest memory (slots added later are the caller's).
- * No vCPU may be inside visor_vcpu_run(); every vCPU is settled first, so a vCPU whose last access
- * has not been answered fails with ESTATE. The VM can go on running afterwards.
+ * No vCPU may be inside visor_vcpu_run(). Every vCPU is settled first: what visor_exit holds is taken
+ * as the answer to its last exit, so answer that before; ESTATE if the same instruction has further
+ * accesses to be answered. The VM can go on running afterwards.
  * config may be NULL.
  */
 VISOR_API int visor_vm_save(visor_vm *vm, const visor_stream *stream,

@@ -177,7 +177,7 @@ struct visor__clock_ops {
     int (*set)(visor_vm *vm, uint64_t ns);
 };
 
-/* MSRs that are asked for at a time; KVM's limit is 256 (MAX_IO_MSRS). */
+/* The most MSRs that a backend is asked for at a time. */
 #define VISOR__MSR_BATCH 256
 
 /* x86-64 guests. Required for backends that list VISOR_ARCH_X86_64. */

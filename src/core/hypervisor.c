@@ -108,8 +108,7 @@ static int open_backend(visor_hypervisor **out, const struct visor_backend *back
 }
 
 /*
- * The first backend whose probe succeeds, in the order of the table. A slower one is never taken
- * over a faster one that the probes have seen. Collects a sentence on each for reason and error.
+ * The fastest backend of those whose probe succeeds, of equals the first in the table. Collects a sentence on each for reason and error.
  */
 static int open_auto(visor_hypervisor **out)
 {
