@@ -44,8 +44,9 @@ typedef struct visor_memory_config {
 
 /*
  * Makes guest memory of `count` >= 1 regions, sorted by address and not overlapping (EOVERLAP,
- * EINVAL), each a multiple of the page size (EALIGN) and not past 2^64 (EOVERFLOW). All anonymous
- * regions share one memfd (on Linux), in order. Reads as zeros. config may be NULL.
+ * EINVAL), each a multiple of the page size (EALIGN) and not past 2^64 (EOVERFLOW), nor past the end
+ * of its file (ERANGE). All anonymous regions share one memfd (on Linux), in order. Reads as zeros.
+ * config may be NULL.
  */
 VISOR_API int visor_memory_create(visor_memory **out, const visor_memory_region *regions,
                                   size_t count, const visor_memory_config *config);
@@ -111,7 +112,8 @@ VISOR_API int visor_memory_restore(visor_memory *memory, const visor_stream *str
 
 /* Anonymous zeroed memory. length > 0, in bytes, need not be whole pages. */
 VISOR_API int visor_mapping_create(visor_mapping **out, uint64_t length);
-/* Part of a file, shared. writable: the host mapping allows writes. offset is page aligned. */
+/* Part of a file, shared. writable: the host mapping allows writes; one that does not goes into
+ * read-only slots only. offset is page aligned. ERANGE: a regular file is shorter. */
 VISOR_API int visor_mapping_create_file(visor_mapping **out, visor_file file, uint64_t offset,
                                         uint64_t length, bool writable);
 /*

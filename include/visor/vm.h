@@ -91,7 +91,7 @@ typedef struct visor_slot_config {
  * Maps a mapping into the guest, length rounded up to pages, and takes ownership of it; on failure
  * the caller keeps it. The id is the smallest free one. EOVERFLOW: the range passes 2^64 or the
  * width of guest addresses. EOVERLAP: it overlaps guest memory. EEXIST: it overlaps another slot.
- * ELIMIT: no slot is left.
+ * ELIMIT: no slot is left. EACCESS: the host can only read the mapping, and read_only is not set.
  */
 VISOR_API int visor_vm_add_slot(uint32_t *out, visor_vm *vm, visor_mapping *mapping,
                                 const visor_slot_config *config);

@@ -15,7 +15,7 @@ static int create(visor_mapping **out, enum visor__mapping_kind kind, uint64_t l
     mapping = malloc(sizeof(*mapping));
     if (mapping == NULL)
         return visor__error(VISOR_ENOMEM, "", operation, "no memory for the object");
-    *mapping = (visor_mapping){.kind = kind, .length = length};
+    *mapping = (visor_mapping){.kind = kind, .length = length, .host_writable = true};
     *out = mapping;
     return 0;
 }
@@ -45,11 +45,18 @@ int visor_mapping_create(visor_mapping **out, uint64_t length)
 int visor_mapping_create_file(visor_mapping **out, visor_file file, uint64_t offset,
                               uint64_t length, bool writable)
 {
+    static const char op[] = "visor_mapping_create_file";
     visor_mapping *mapping = NULL;
-    int ret = create(&mapping, VISOR__MAPPING_OWNED, length, "visor_mapping_create_file");
+    int ret;
 
+    if (file == VISOR_FILE_NONE) /* which would be anonymous memory to visor__os_map() */
+        return visor__error(VISOR_EINVAL, "", op, "no file given");
+    ret = visor__os_check_file(file, offset, length, op);
+    if (ret == 0)
+        ret = create(&mapping, VISOR__MAPPING_OWNED, length, op);
     if (ret < 0)
         return ret;
+    mapping->host_writable = writable;
     ret = visor__os_map(&mapping->host, file, offset, visor__page_round(length), 0, writable);
     return finish(out, mapping, ret);
 }

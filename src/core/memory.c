@@ -69,7 +69,10 @@ static int map_region(visor_memory *memory, const visor_memory_region *wanted, u
     region->host_writable = !(wanted->from_file && wanted->read_only);
     if (wanted->from_file) {
         info->file_offset = wanted->file_offset;
-        ret = visor__os_file_dup(&info->file, wanted->file);
+        ret = visor__os_check_file(wanted->file, wanted->file_offset, wanted->length,
+                                   "visor_memory_create");
+        if (ret == 0)
+            ret = visor__os_file_dup(&info->file, wanted->file);
         if (ret < 0)
             return ret;
     }

@@ -28,6 +28,7 @@ struct visor_mapping {
     enum visor__mapping_kind kind;
     void *host;
     uint64_t length; /* as asked for; the host mapping is rounded up to pages */
+    bool host_writable; /* false: a file that was mapped for reading only */
     atomic_bool held; /* a slot holds it: the VM is its owner */
 };
 

@@ -216,6 +216,10 @@ int visor_vm_add_slot(uint32_t *out, visor_vm *vm, visor_mapping *mapping,
 
     if (ret < 0)
         return ret;
+    if (!mapping->host_writable && !config.read_only) {
+        visor__error(VISOR_EACCESS, "", op, "the mapping is a file that can only be read");
+        return visor__error_hint("set read_only, or map the file writable");
+    }
     map = (struct visor__slot_map){
         .gpa = config.gpa,
         .length = visor__page_round(mapping->length),

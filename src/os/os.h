@@ -27,6 +27,9 @@ uint64_t visor__os_now_ns(void); /* monotonic */
 /* ---- memory ---- */
 size_t visor__os_page_size(void);
 
+/* Refuses (ERANGE) a regular file that does not hold [offset, offset + length): who touches a mapping
+ * past the end of its file is killed. */
+int visor__os_check_file(visor_file file, uint64_t offset, uint64_t length, const char *operation);
 /* A shared anonymous file of `length` zero bytes whose size is sealed. */
 int visor__os_memfile(visor_file *out, uint64_t length);
 /* Shared read/write mapping of a file, or of anonymous memory for VISOR_FILE_NONE. align: 0 or a

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -145,6 +146,22 @@ int visor__os_arena_clear(void *host, uint64_t length)
 int visor__os_sync(void *host, uint64_t length)
 {
     return msync(host, length, MS_SYNC) == 0 ? 0 : visor__os_failed("msync", "");
+}
+
+int visor__os_check_file(visor_file file, uint64_t offset, uint64_t length, const char *operation)
+{
+    struct stat st;
+
+    if (fstat((int)file, &st) < 0)
+        return visor__os_failed("fstat", operation);
+    if (!S_ISREG(st.st_mode))
+        return 0;
+    if (offset > (uint64_t)st.st_size || length > (uint64_t)st.st_size - offset)
+        return visor__error(VISOR_ERANGE, "", operation,
+                            "0x%llx bytes at offset 0x%llx of a file that has 0x%llx",
+                            (unsigned long long)length, (unsigned long long)offset,
+                            (unsigned long long)st.st_size);
+    return 0;
 }
 
 int visor__os_file_dup(visor_file *out, visor_file file)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Memory slots: adding, removing, and what backs them. The same on every architecture. */
 #include <string.h>
+#include <unistd.h>
 
 #include "guest.h"
 
@@ -321,15 +322,16 @@ CASE(slots, memory_fault, "memory that the host cannot provide is an exit, not a
 {
     const uint64_t page = page_size();
     visor_slot_config config = VISOR_SLOT_CONFIG_INIT;
-    visor_file file = file_create(page);
+    visor_file file = file_create(2 * page);
     visor_mapping *mapping;
     uint32_t slot;
     int reason;
 
     guest_start(g, guest_load[3], guest_hole + page, 0, 0, NULL);
     NEED(g, MEMORY_FAULT);
-    /* The second page of the mapping lies beyond the end of the file: the host cannot read it. */
     CHECK_OK(visor_mapping_create_file(&mapping, file, 0, 2 * page, true));
+    /* Now the second page lies beyond the end of the file: the host cannot read it. */
+    CHECK(ftruncate((int)file, (off_t)page) == 0);
     config.gpa = guest_hole;
     CHECK_OK(visor_vm_add_slot(&slot, g->vm, mapping, &config));
     reason = RUN(g);

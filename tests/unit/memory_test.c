@@ -229,6 +229,26 @@ TEST(saved_memory_comes_back_and_damage_is_found)
     visor_memory_free(smaller);
 }
 
+TEST(a_file_must_hold_what_is_mapped)
+{
+    FILE *file = tmpfile();
+    visor_memory *memory = NULL;
+    visor_mapping *mapping = NULL;
+
+    REQUIRE(file != NULL && ftruncate(fileno(file), (off_t)P + 5) == 0);
+    visor_memory_region region = {.length = 2 * P, .from_file = true, .file = fileno(file)};
+    CHECK_INT(visor_memory_create(&memory, &region, 1, NULL), VISOR_ERANGE);
+    region.length = P;
+    CHECK_OK(visor_memory_create(&memory, &region, 1, NULL));
+    visor_memory_free(memory);
+    CHECK_INT(visor_mapping_create_file(&mapping, fileno(file), P, 6, true), VISOR_ERANGE);
+    CHECK_INT(visor_mapping_create_file(&mapping, fileno(file), 2 * P, 1, true), VISOR_ERANGE);
+    CHECK_INT(visor_mapping_create_file(&mapping, VISOR_FILE_NONE, 0, P, true), VISOR_EINVAL);
+    CHECK_OK(visor_mapping_create_file(&mapping, fileno(file), P, 5, true));
+    visor_mapping_free(mapping);
+    fclose(file);
+}
+
 TEST(mappings_keep_their_length_and_address)
 {
     visor_mapping *mapping;

@@ -170,6 +170,26 @@ TEST(guest_memory_is_no_slot_to_be_removed)
     guest_free(&guest);
 }
 
+/* A guest's write there would fail the run. */
+TEST(a_file_for_reading_goes_into_read_only_slots_only)
+{
+    visor_slot_config config = VISOR_SLOT_CONFIG_INIT;
+    visor_mapping *mapping = NULL;
+    struct guest guest;
+    FILE *file = tmpfile();
+    uint32_t slot;
+
+    REQUIRE(file != NULL && guest_create(&guest, NULL));
+    REQUIRE(ftruncate(fileno(file), (off_t)PAGE) == 0);
+    REQUIRE_OK(visor_mapping_create_file(&mapping, fileno(file), 0, PAGE, false));
+    config.gpa = HOLE;
+    CHECK_INT(visor_vm_add_slot(&slot, guest.vm, mapping, &config), VISOR_EACCESS);
+    config.read_only = true;
+    CHECK_OK(visor_vm_add_slot(&slot, guest.vm, mapping, &config));
+    guest_free(&guest);
+    fclose(file);
+}
+
 TEST(a_removed_slot_is_mmio)
 {
     struct guest guest;
