@@ -308,6 +308,8 @@ int visor_memory_discard(visor_memory *memory, uint64_t gpa, uint64_t length)
                             (unsigned long long)gpa, (unsigned long long)length);
     if (!region->host_writable)
         return visor__error(VISOR_EACCESS, "", op, "the region is a read-only file");
+    if (length == 0)
+        return 0;
     offset = gpa - region->info.gpa;
     if (memory->config.punch_hole)
         return visor__os_punch(region->info.file, region->info.file_offset + offset, length);

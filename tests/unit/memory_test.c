@@ -121,6 +121,7 @@ static void check_discard(bool punch_hole)
         CHECK_OK(visor_memory_read(&byte, memory, at, 1));
         CHECK_INT(byte, at == 0 || at == 3 * P);
     }
+    CHECK_OK(visor_memory_discard(memory, P, 0));
     CHECK_INT(visor_memory_discard(memory, P + 1, P), VISOR_EALIGN);
     CHECK_INT(visor_memory_discard(memory, 3 * P, 2 * P), VISOR_ERANGE);
     visor_memory_free(memory);
