@@ -13,7 +13,7 @@ VISOR_API int visor_vm_set_irq(visor_vm *vm, uint32_t gsi, bool level);
 /*
  * Raises gsi whenever `event` is signalled: edge if resample is VISOR_EVENT_NONE; else the line
  * stays high until the guest ends the interrupt, then `resample` is signalled, and the device
- * signals `event` again if it still wants service. EEXIST: this event is already on this gsi.
+ * signals `event` again if it still wants service. EEXIST: this event raises a gsi already.
  * Neither event is closed, whatever happens.
  */
 VISOR_API int visor_vm_add_irq_event(visor_vm *vm, uint32_t gsi, visor_event event,

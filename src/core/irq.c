@@ -183,6 +183,7 @@ int visor_vm_add_irq_event(visor_vm *vm, uint32_t gsi, visor_event event, visor_
 {
     static const char op[] = "visor_vm_add_irq_event";
     const struct visor__irq_ops *ops = ops_of(vm, op);
+    const struct irq_event *other;
     struct irq_event *new = NULL;
     int ret;
 
@@ -194,8 +195,10 @@ int visor_vm_add_irq_event(visor_vm *vm, uint32_t gsi, visor_event event, visor_
     if (ret < 0)
         return ret;
     visor__mutex_lock(&vm->lock);
-    if (*find_event(vm, gsi, event) != NULL)
-        ret = visor__error(VISOR_EEXIST, "", op, "the event raises gsi %u already", gsi);
+    for (other = vm->irq->events; other != NULL && other->event != event;)
+        other = other->next;
+    if (other != NULL)
+        ret = visor__error(VISOR_EEXIST, "", op, "the event raises gsi %u already", other->gsi);
     else
         ret = ops->add_event(vm, gsi, new->own, new->own_resample);
     if (ret == 0) {

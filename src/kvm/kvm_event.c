@@ -70,7 +70,7 @@ static int add_event(visor_vm *vm, uint32_t gsi, visor_event event, visor_event 
     ret = kvm_ioctl_quiet(kvm_vm_of(vm)->fd, KVM_IRQFD, (uintptr_t)&irqfd);
     if (ret == -EBUSY) /* the core compares descriptors, the kernel what is behind them */
         return visor__error_native(VISOR_EEXIST, "kvm", "KVM_IRQFD", VISOR_NATIVE_ERRNO, EBUSY,
-                                   "the event raises gsi %u already", gsi);
+                                   "gsi %u: the event raises an interrupt already", gsi);
     return ret < 0 ? kvm_error("KVM_IRQFD", -ret, "gsi %u", gsi) : 0;
 }
 

@@ -149,6 +149,7 @@ CASE(irqchip, irq_event_registration, "several events a line; the same one twice
     CHECK_OK(visor_vm_add_irq_event(g->vm, 8, b, VISOR_EVENT_NONE));
     CHECK_OK(visor_vm_add_irq_event(g->vm, 4, c, VISOR_EVENT_NONE));
     CHECK_ERROR(visor_vm_add_irq_event(g->vm, 4, c, VISOR_EVENT_NONE), EEXIST);
+    CHECK_ERROR(visor_vm_add_irq_event(g->vm, 8, c, VISOR_EVENT_NONE), EEXIST);
     CHECK_OK(visor_vm_remove_irq_event(g->vm, 4, a));
     CHECK_OK(visor_vm_remove_irq_event(g->vm, 8, b));
     CHECK_OK(visor_vm_remove_irq_event(g->vm, 4, c));

@@ -10,7 +10,7 @@ static bool create(struct guest *guest, visor_irqchip irqchip)
     return guest_create(guest, &config);
 }
 
-TEST(an_event_is_on_a_gsi_once)
+TEST(an_event_raises_one_gsi)
 {
     visor_event e1 = make_event(), e2 = make_event(), e3 = make_event();
     struct guest guest;
@@ -20,6 +20,7 @@ TEST(an_event_is_on_a_gsi_once)
     CHECK_OK(visor_vm_add_irq_event(guest.vm, 8, e2, VISOR_EVENT_NONE));
     CHECK_OK(visor_vm_add_irq_event(guest.vm, 4, e3, VISOR_EVENT_NONE));
     CHECK_INT(visor_vm_add_irq_event(guest.vm, 4, e3, VISOR_EVENT_NONE), VISOR_EEXIST);
+    CHECK_INT(visor_vm_add_irq_event(guest.vm, 8, e3, VISOR_EVENT_NONE), VISOR_EEXIST);
     CHECK_INT(null_vm_of(guest.vm)->irq_events, 3);
     CHECK_INT(visor_vm_remove_irq_event(guest.vm, 8, e1), VISOR_ENOENT);
     CHECK_OK(visor_vm_remove_irq_event(guest.vm, 4, e1));
