@@ -49,6 +49,7 @@ CASE(time, tsc_offset_zero, "offset 0: the host's counter")
     uint64_t now;
 
     x86_start(g, &(struct x86_setup){.ram = 0x4000});
+    NEED(g, X86_TSC_OFFSET);
     now = x86_host_tsc();
     CHECK_OK(visor_x86_set_tsc_offset(g->vcpu, 0));
     CHECK_NEAR(tsc_offset(g), 0);
