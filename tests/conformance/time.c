@@ -99,18 +99,24 @@ CASE(time, tsc_set, "the counter can be set; two vCPUs set alike agree")
 
 CASE(time, tsc_hz, "the counter's frequency is what the host's clock says")
 {
-    uint64_t hz, ticks, begin;
+    uint64_t hz, ticks = 0, begin;
 
     x86_start(g, &(struct x86_setup){0});
     if (visor_x86_get_tsc_hz(&hz, g->vcpu) == VISOR_ENOENT)
         SKIP("the hypervisor does not know it");
-    begin = now_ns();
-    ticks = x86_host_tsc();
-    sleep_ms(100);
-    ticks = x86_host_tsc() - ticks;
-    begin = now_ns() - begin;
-    ticks = (uint64_t)((double)ticks * 1e9 / (double)begin);
-    CHECK(hz > ticks / 10 * 9 && hz < ticks / 10 * 11);
+    /* A busy host may stop this process between the two clocks, so one good look suffices. */
+    for (unsigned attempt = 0; attempt < 10; attempt++) {
+        begin = now_ns();
+        ticks = x86_host_tsc();
+        sleep_ms(100);
+        begin = now_ns() - begin;
+        ticks = x86_host_tsc() - ticks;
+        ticks = (uint64_t)((double)ticks * 1e9 / (double)begin);
+        note("%llu Hz, measured %llu Hz", (unsigned long long)hz, (unsigned long long)ticks);
+        if (hz > ticks / 10 * 9 && hz < ticks / 10 * 11)
+            return;
+    }
+    check_eq(HERE, hz, ticks, "the frequency");
 }
 
 CASE(time, clock, "the paravirtual clock can be read, set, and goes on")
