@@ -216,8 +216,12 @@ struct quirk {
     const char *backend; /* glob */
     unsigned host;       /* facts that must all hold */
     const char *cases;   /* glob of theme/name */
-    enum { QUIRK_SKIP, QUIRK_DIFFERS } kind;
-    const char *outcome; /* DIFFERS: glob that the failure's text must match */
+    enum {
+        QUIRK_SKIP,       /* not even tried */
+        QUIRK_DIFFERS,    /* must fail in this way; passing makes the row out of date */
+        QUIRK_MAY_DIFFER, /* passes, or fails in this way: not the same on each run */
+    } kind;
+    const char *outcome; /* glob that the failure's text must match */
     const char *reason;
 };
 /* The quirk that applies to the case here, or NULL. */

@@ -33,6 +33,8 @@ static const struct quirk quirks[] = {
      "QEMU does not intercept XSETBV, so Linux does not learn the guest's XCR0"},
     {"kvm", HOST_QEMU, "fpu/xsave_in_guest", QUIRK_DIFFERS, "exit shutdown*",
      "QEMU does not intercept XSETBV, so Linux does not learn the guest's XCR0"},
+    {"kvm", HOST_QEMU, "time/tsc_hz", QUIRK_MAY_DIFFER, "the frequency is *",
+     "a Linux that boots in an emulator on a busy machine measures its counter wrongly"},
     {"kvm", HOST_QEMU, "modes/segment_limit_enforced", QUIRK_DIFFERS, "exit hlt*",
      "QEMU's processor does not check segment limits"},
 
