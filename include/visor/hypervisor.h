@@ -74,10 +74,10 @@ VISOR_API const char *visor_cap_text(visor_cap cap);
 
 /*
  * Opens a hypervisor by specification string: a backend's name, optionally with options in
- * brackets, "kvm", "kvm[device=/dev/kvm]", or "auto" (also NULL or ""), which takes the one of the
- * backends whose probes succeed that is fastest in it; of equals the first. Unknown names, unknown options
- * and malformed brackets are VISOR_EINVAL; a known backend that cannot be used here says why with
- * one of EABSENT, EACCESS, EDISABLED, EBROKEN, EUNSUPPORTED and a hint.
+ * brackets, "kvm", "kvm[device=/dev/kvm]", or "auto" (also NULL or ""), which probes all backends
+ * that it may take, prefers those that run all that a processor can, and of these takes the fastest.
+ * Unknown names, unknown options and malformed brackets are VISOR_EINVAL; a known backend that
+ * cannot be used here says why with one of EABSENT, EACCESS, EDISABLED, EBROKEN, EUNSUPPORTED and a hint.
  */
 VISOR_API int visor_hypervisor_open(visor_hypervisor **out, const char *spec);
 /* One more reference to the same object, to be freed like any other. Returns hv. */

@@ -108,14 +108,15 @@ static int open_backend(visor_hypervisor **out, const struct visor_backend *back
 }
 
 /*
- * The fastest backend of those whose probe succeeds, of equals the first in the table. Collects a sentence on each for reason and error.
+ * The backend that runs most, and of equals the fastest, by their probes. Collects a sentence on
+ * each for reason and error.
  */
 static int open_auto(visor_hypervisor **out)
 {
     char seen[384] = "";
     size_t used = 0;
     const char *best = NULL;
-    double best_mips = -1;
+    visor_probe best_probe = {.mips = -1};
     int ret;
 
     for (size_t i = 0; visor__backends[i] != NULL; i++) {
@@ -130,9 +131,10 @@ static int open_auto(visor_hypervisor **out)
         if (used < sizeof(seen) - 1)
             used += (size_t)snprintf(seen + used, sizeof(seen) - used, "%s%s: %s",
                                      used > 0 ? "; " : "", backend->name, probe.detail);
-        if (probe.status == 0 && probe.mips > best_mips) {
+        if (probe.status == 0 && (probe.full > best_probe.full || (probe.full == best_probe.full &&
+                                                                   probe.mips > best_probe.mips))) {
             best = backend->name;
-            best_mips = probe.mips;
+            best_probe = probe;
         }
     }
     if (best == NULL) {
@@ -171,8 +173,7 @@ int visor_hypervisor_open(visor_hypervisor **out, const char *text)
     }
     ret = open_backend(out, backend, &spec);
     if (ret == 0)
-        snprintf((*out)->reason, sizeof((*out)->reason), "%s was asked for by name",
-                 backend->name);
+        snprintf((*out)->reason, sizeof((*out)->reason), "%s was asked for by name", backend->name);
     return ret;
 }
 

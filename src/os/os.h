@@ -24,6 +24,12 @@ void visor__os_pause(unsigned attempt);
 /* ---- time ---- */
 uint64_t visor__os_now_ns(void); /* monotonic */
 
+/* Calls ring(context) on a thread of its own, once, `ns` from now; unless it is stopped before. */
+int visor__alarm_start(struct visor__alarm *alarm, uint64_t ns, void (*ring)(void *context),
+                       void *context);
+/* After this ring is not running and will not run. */
+void visor__alarm_stop(struct visor__alarm *alarm);
+
 /* ---- memory ---- */
 size_t visor__os_page_size(void);
 

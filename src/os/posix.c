@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -62,6 +63,60 @@ uint64_t visor__os_now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+static void *alarm_main(void *argument)
+{
+    struct visor__alarm *alarm = argument;
+    const struct timespec due = {
+        .tv_sec = (time_t)(alarm->due_ns / 1000000000u),
+        .tv_nsec = (long)(alarm->due_ns % 1000000000u),
+    };
+    int error = 0;
+
+    pthread_mutex_lock(&alarm->lock);
+    while (!alarm->stop && error == 0)
+        error = pthread_cond_timedwait(&alarm->stopped, &alarm->lock, &due);
+    if (!alarm->stop)
+        alarm->ring(alarm->context);
+    pthread_mutex_unlock(&alarm->lock);
+    return NULL;
+}
+
+int visor__alarm_start(struct visor__alarm *alarm, uint64_t ns, void (*ring)(void *context),
+                       void *context)
+{
+    pthread_condattr_t monotonic;
+    sigset_t all, before;
+    int error;
+
+    *alarm =
+        (struct visor__alarm){.due_ns = visor__os_now_ns() + ns, .ring = ring, .context = context};
+    pthread_mutex_init(&alarm->lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&alarm->stopped, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    /* Signals of the process are its own threads' business. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    error = pthread_create(&alarm->thread, NULL, alarm_main, alarm);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error == 0)
+        return 0;
+    errno = error;
+    return visor__os_failed("pthread_create", "no thread for a time limit");
+}
+
+void visor__alarm_stop(struct visor__alarm *alarm)
+{
+    pthread_mutex_lock(&alarm->lock);
+    alarm->stop = true;
+    pthread_cond_signal(&alarm->stopped);
+    pthread_mutex_unlock(&alarm->lock);
+    pthread_join(alarm->thread, NULL);
+    pthread_cond_destroy(&alarm->stopped);
+    pthread_mutex_destroy(&alarm->lock);
+}
+
 size_t visor__os_page_size(void)
 {
     return (size_t)sysconf(_SC_PAGESIZE);
@@ -78,8 +133,8 @@ static void *map_aligned(uint64_t length, uint64_t align, int prot, int flags, i
         errno = ENOMEM;
         return MAP_FAILED;
     }
-    reserve = mmap(NULL, length + align, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-                   0);
+    reserve =
+        mmap(NULL, length + align, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (reserve == MAP_FAILED)
         return MAP_FAILED;
     start = reserve + (align - (uintptr_t)reserve % align) % align;
@@ -157,10 +212,9 @@ int visor__os_check_file(visor_file file, uint64_t offset, uint64_t length, cons
     if (!S_ISREG(st.st_mode))
         return 0;
     if (offset > (uint64_t)st.st_size || length > (uint64_t)st.st_size - offset)
-        return visor__error(VISOR_ERANGE, "", operation,
-                            "0x%llx bytes at offset 0x%llx of a file that has 0x%llx",
-                            (unsigned long long)length, (unsigned long long)offset,
-                            (unsigned long long)st.st_size);
+        return visor__error(
+            VISOR_ERANGE, "", operation, "0x%llx bytes at offset 0x%llx of a file that has 0x%llx",
+            (unsigned long long)length, (unsigned long long)offset, (unsigned long long)st.st_size);
     return 0;
 }
 

@@ -3,9 +3,21 @@
 #define VISOR_OS_TYPES_POSIX_H
 
 #include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
 
 struct visor__mutex {
     pthread_mutex_t native;
+};
+
+struct visor__alarm {
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t stopped;
+    bool stop;
+    uint64_t due_ns; /* of the monotonic clock */
+    void (*ring)(void *context);
+    void *context;
 };
 
 #endif
