@@ -52,8 +52,9 @@ int visor_mapping_create_file(visor_mapping **out, visor_file file, uint64_t off
     if (file == VISOR_FILE_NONE) /* which would be anonymous memory to visor__os_map() */
         return visor__error(VISOR_EINVAL, "", op, "no file given");
     ret = visor__os_check_file(file, offset, length, op);
-    if (ret == 0)
-        ret = create(&mapping, VISOR__MAPPING_OWNED, length, op);
+    if (ret < 0)
+        return ret;
+    ret = create(&mapping, VISOR__MAPPING_OWNED, length, op);
     if (ret < 0)
         return ret;
     mapping->host_writable = writable;

@@ -17,12 +17,6 @@
 
 /* ---- checks ---- */
 
-void check_true(struct where where, bool passed, const char *text)
-{
-    if (!passed)
-        fail_at(where, "%s does not hold", text);
-}
-
 void check_eq(struct where where, uint64_t actual, uint64_t expected, const char *text)
 {
     if (actual != expected)

@@ -114,14 +114,13 @@ int64_t need_cap(struct guest *g, visor_cap cap);
 
 /* ---- checks ---- */
 
-void check_true(struct where where, bool passed, const char *text);
 void check_eq(struct where where, uint64_t actual, uint64_t expected, const char *text);
 void check_bytes(struct where where, const void *actual, const void *expected, size_t length,
                  const char *text);
 int check_ok(struct where where, int result, const char *text);
 void check_error(struct where where, int result, int expected, const char *text);
 
-#define CHECK(condition)           check_true(HERE, (condition), #condition)
+#define CHECK(condition)           ((condition) ? (void)0 : FAIL("%s does not hold", #condition))
 #define CHECK_EQ(actual, expected) check_eq(HERE, (uint64_t)(actual), (uint64_t)(expected), #actual)
 #define CHECK_BYTES(actual, expected, length) \
     check_bytes(HERE, (actual), (expected), (length), #actual)

@@ -67,10 +67,12 @@ static int suite_detect(char *backend, unsigned *host)
 {
     struct report report;
     char rest[1024] = "";
+    char *words;
 
     report_run(&report, detect_body, NULL, suite_options.time_limit_s);
-    if (report.outcome != OUTCOME_PASSED ||
-        sscanf(report.notes, "%x %63s %1000[^\n]", host, backend, rest) < 2) {
+    *host = (unsigned)strtoul(report.notes, &words, 16);
+    if (report.outcome != OUTCOME_PASSED || words == report.notes ||
+        sscanf(words, "%63s %1000[^\n]", backend, rest) < 1) {
         printf("Bail out! %s: %s\n", suite_options.hypervisor ? suite_options.hypervisor : "auto",
                report.text);
         return -1;

@@ -236,7 +236,7 @@ CASE(snapshot, vcpu_alone, "one vCPU by itself")
 
 static int try_restore(struct guest *g, const uint8_t *data, size_t length)
 {
-    struct buffer buffer = {.data = malloc(length + 1), .length = length};
+    struct buffer buffer = {.data = calloc(1, length + 1), .length = length};
     const visor_stream stream = buffer_stream(&buffer);
     int result;
 

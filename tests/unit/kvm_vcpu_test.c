@@ -165,7 +165,7 @@ TEST(string_io_comes_element_by_element)
             CHECK_INT(box.exit->io.length, 2);
             CHECK(!box.exit->io.is_write);
             CHECK_INT(visor_io_value(&box.exit->io), 0);
-            visor_io_set_value(&box.exit->io, (uint64_t)(0x1100 + i));
+            visor_io_set_value(&box.exit->io, UINT64_C(0x1100) + (uint64_t)i);
             /* A kick between two of them loses none. */
             if (i < 2) {
                 visor_vcpu_kick(box.vcpu);
