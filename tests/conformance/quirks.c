@@ -35,6 +35,12 @@ static const struct quirk quirks[] = {
      "QEMU does not intercept XSETBV, so Linux does not learn the guest's XCR0"},
     {"kvm", HOST_QEMU, "time/tsc_hz", QUIRK_MAY_DIFFER, "the frequency is *",
      "a Linux that boots in an emulator on a busy machine measures its counter wrongly"},
+    {"kvm", HOST_QEMU, "interrupts/shadows", QUIRK_MAY_DIFFER, "*ready is 1, should be 0",
+     "a host interrupt in the shadow, and QEMU has lost it when it enters the guest again"},
+    {"kvm", HOST_QEMU, "interrupts/ready_at_exits", QUIRK_MAY_DIFFER, "*ready is 1, should be 0",
+     "a host interrupt in the shadow, and QEMU has lost it when it enters the guest again"},
+    {"kvm", HOST_QEMU, "interrupts/window", QUIRK_MAY_DIFFER, "*is 0x1, should be 0x*",
+     "a host interrupt in the shadow, and QEMU has lost it when it enters the guest again"},
     {"kvm", HOST_QEMU, "modes/segment_limit_enforced", QUIRK_DIFFERS, "exit hlt*",
      "QEMU's processor does not check segment limits"},
 
