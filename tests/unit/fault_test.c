@@ -442,7 +442,7 @@ TEST(a_guest_that_cannot_be_made_leaves_nothing_behind)
         "null[fail=vm.map,error=ENOMEM]",
         "null[fail=vm.map,error=ENOMEM,after=1]",
     };
-    visor_vm_config config = VISOR_VM_CONFIG_INIT;
+    visor_vm_config config = GUEST_CONFIG_INIT;
     visor_memory *memory;
     visor_hypervisor *hv;
     visor_vcpu *vcpu = NULL;

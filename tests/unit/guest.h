@@ -33,15 +33,29 @@ static inline void guest_free(struct guest *guest)
     visor_vcpu_free(guest->vcpu);
 }
 
-/* A VM with 64 KiB at 0 and vCPU 0 on a hypervisor that is taken over. */
+/* The null backend runs x86-64 guests, whatever the host's architecture is. */
+#define GUEST_CONFIG_INIT                                           \
+    {                                                               \
+        .size = sizeof(visor_vm_config), .arch = VISOR_ARCH_X86_64, \
+    }
+
+/*
+ * A VM with 64 KiB at 0 and vCPU 0 on a hypervisor that is taken over. config: as it is but for the
+ * architecture; NULL: GUEST_CONFIG_INIT.
+ */
 static inline bool guest_create_on(struct guest *guest, visor_hypervisor *hv,
                                    const visor_vm_config *config)
 {
     const visor_memory_region ram = {.length = RAM_SIZE};
+    visor_vm_config own = GUEST_CONFIG_INIT;
 
+    if (config != NULL) {
+        own = *config;
+        own.arch = VISOR_ARCH_X86_64;
+    }
     *guest = (struct guest){.hv = hv};
     if (CHECK_OK(visor_memory_create(&guest->memory, &ram, 1, NULL)) &&
-        CHECK_OK(visor_vm_create(&guest->vm, guest->hv, guest->memory, config)) &&
+        CHECK_OK(visor_vm_create(&guest->vm, guest->hv, guest->memory, &own)) &&
         CHECK_OK(visor_vcpu_create(&guest->vcpu, guest->vm, 0)))
         return true;
     guest_free(guest);

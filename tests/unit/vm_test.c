@@ -87,7 +87,7 @@ TEST(an_unknown_tail_of_a_configuration_is_refused_unless_zero)
     struct {
         visor_vm_config config;
         uint64_t later;
-    } big = {.config = {.size = sizeof(big)}};
+    } big = {.config = {.size = sizeof(big), .arch = VISOR_ARCH_X86_64}};
     const visor_memory_region ram = {.length = RAM_SIZE};
     visor_hypervisor *hv;
     visor_memory *memory;
@@ -107,16 +107,17 @@ TEST(memory_beyond_the_address_width_is_refused)
 {
     const visor_memory_region ram = {.gpa = UINT64_C(1) << 40, .length = RAM_SIZE};
     const visor_memory_region odd = {.gpa = 0x800, .length = RAM_SIZE};
+    const visor_vm_config config = GUEST_CONFIG_INIT;
     visor_hypervisor *hv;
     visor_memory *memory;
     visor_vm *vm;
 
     REQUIRE_OK(visor_hypervisor_open(&hv, "null"));
     REQUIRE_OK(visor_memory_create(&memory, &ram, 1, NULL));
-    CHECK_INT(visor_vm_create(&vm, hv, memory, NULL), VISOR_EOVERFLOW);
+    CHECK_INT(visor_vm_create(&vm, hv, memory, &config), VISOR_EOVERFLOW);
     visor_memory_free(memory);
     if (visor_memory_create(&memory, &odd, 1, NULL) == 0) {
-        CHECK_INT(visor_vm_create(&vm, hv, memory, NULL), VISOR_EALIGN);
+        CHECK_INT(visor_vm_create(&vm, hv, memory, &config), VISOR_EALIGN);
         visor_memory_free(memory);
     }
     visor_hypervisor_free(hv);

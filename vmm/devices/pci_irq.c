@@ -131,7 +131,7 @@ static uint32_t pending_length(const pci_device *device)
 static void access_bytes(uint8_t *bytes, uint32_t length, bool writable, uint32_t offset,
                          visor_io *io)
 {
-    for (uint32_t i = 0; i < io->length; i++) {
+    for (uint32_t i = 0; i < io->length && i < sizeof(io->data); i++) {
         if (!io->is_write)
             io->data[i] = offset + i < length ? bytes[offset + i] : 0;
         else if (writable && offset + i < length)

@@ -392,7 +392,7 @@ static void access_common(virtio_pci *transport, uint32_t offset, visor_io *io)
         write_common(transport, offset, io->length, visor_io_value(io));
     } else {
         read_common(transport, &image);
-        for (uint32_t i = 0; i < io->length; i++)
+        for (uint32_t i = 0; i < io->length && i < sizeof(io->data); i++)
             io->data[i] = offset + i < COMMON_LENGTH ? ((uint8_t *)&image)[offset + i] : 0;
     }
 }
