@@ -119,7 +119,7 @@ static void check_harvest(struct guest *g)
     b = add_slot(g, guest_hole + 64 * page, 9 * page, NULL, false, true);
     quiet = add_slot(g, guest_hole + 128 * page, page, NULL, false, false);
     GUEST_FINISH(g); /* pages 2, 4, 6, 8, 10 of a */
-    guest_restart(g, g->vcpu, guest_store[3], guest_hole + 72 * page + 5, 1, 0);
+    guest_restart(g, g->vcpu, guest_store[3], guest_hole + 72 * page + 8, 1, 0);
     GUEST_FINISH(g);
     guest_restart(g, g->vcpu, guest_store[3], guest_hole + 128 * page, 1, 0);
     GUEST_FINISH(g);

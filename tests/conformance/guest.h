@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Guests for cases that are the same on every architecture: memory, slots, I/O events, kick,
- * snapshot. An architecture provides the programs and their set-up in guest_<arch>.c.
+ * snapshot. ARCH/guest.c provides the programs and what sets a vCPU up for them.
  *
  * A program gets up to three arguments in registers and ends by writing its result, 8 bytes, to
  * GUEST_DONE, where nothing is: that works with and without an interrupt chip, where a halt does
@@ -16,6 +16,7 @@ extern const uint64_t guest_base; /* GPA of guest memory */
 extern const uint64_t guest_data; /* GPA of a part of it that no program or table uses */
 extern const uint64_t guest_hole; /* 256 MiB where nothing is: for slots and I/O */
 extern const uint64_t guest_done;
+extern const uint64_t guest_code;   /* GPA of a page for each vCPU */
 #define GUEST_RAM         0x100000u /* bytes at guest_base */
 #define GUEST_DATA_LENGTH 0x40000u
 #define GUEST_HOLE_LENGTH 0x10000000u
@@ -36,6 +37,15 @@ extern const struct code *const guest_count;
 extern const struct code *const guest_add;
 static const uint32_t guest_widths[4] = {1, 2, 4, 8};
 
+/* The rest of what ARCH/guest.c provides: tables in guest memory, if it needs any; */
+void guest_arch_tables(struct guest *g);
+/* all registers of a new vCPU but those that a program takes, so that it can run at once; */
+void guest_arch_vcpu(struct guest *g, visor_vcpu *vcpu);
+/* these; */
+void guest_arch_enter(visor_vcpu *vcpu, uint64_t pc, uint64_t a0, uint64_t a1, uint64_t a2);
+/* and the address at which a program finds a GPA above 4 GiB. */
+uint64_t guest_arch_far(struct guest *g, uint64_t gpa);
+
 /* Creates memory, VM and vCPU 0 with the program. config may be NULL. */
 void guest_start(struct guest *g, const struct code *program, uint64_t a0, uint64_t a1, uint64_t a2,
                  const visor_vm_config *config);
@@ -50,6 +60,8 @@ void guest_restart(struct guest *g, visor_vcpu *vcpu, const struct code *program
                    uint64_t a1, uint64_t a2);
 /* The program alone, with the registers as they are. */
 void guest_put_program(struct guest *g, visor_vcpu *vcpu, const struct code *program);
+/* Any code, where it may be executed. */
+void guest_put_code(struct guest *g, uint64_t gpa, const struct code *code);
 /* Runs to the write to guest_done and returns what it wrote. */
 uint64_t guest_finish_at(struct where where, visor_vcpu *vcpu);
 #define GUEST_FINISH(g) guest_finish_at(HERE, (g)->vcpu)

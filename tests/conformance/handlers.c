@@ -81,8 +81,8 @@ CASE(handlers, range, "a handler is asked inside its range only")
     guest_restart(g, g->vcpu, guest_store[0], guest_hole + 0x1002, 2, 0);
     RUN_TO_MMIO_WRITE(g, guest_hole + 0x1002, 1, 2);
     GUEST_FINISH(g);
-    guest_restart(g, g->vcpu, guest_store[1], guest_hole + 0x1001, 3, 0); /* half in, half out */
-    RUN_TO_MMIO_WRITE(g, guest_hole + 0x1001, 2, 3);
+    guest_restart(g, g->vcpu, guest_store[2], guest_hole + 0x1000, 3, 0); /* half in, half out */
+    RUN_TO_MMIO_WRITE(g, guest_hole + 0x1000, 4, 3);
     GUEST_FINISH(g);
     CHECK_EQ(recorder.count, 0);
     guest_restart(g, g->vcpu, guest_store[1], guest_hole + 0x1000, 4, 0);

@@ -28,8 +28,8 @@ struct guest {
     visor_hypervisor *hv;
     visor_memory *memory;
     visor_vm *vm;
-    visor_vcpu *vcpu;      /* vCPU 0 */
-    uint64_t x86_code_end; /* one past the last byte of the code that x86_start() loaded */
+    visor_vcpu *vcpu;  /* vCPU 0 */
+    uint64_t code_end; /* one past the last byte of the code that x86_start() loaded */
 };
 
 struct test_case {
@@ -73,22 +73,17 @@ struct code {
     size_t length;
 };
 
-/* The object itself is laid out by the assembler, which alone knows the length at compile time. */
-#define VISOR_GUEST_ASM_(name, mode, text)                                                   \
-    extern const struct code name __attribute__((visibility("hidden")));                     \
-    __asm__(".pushsection .data.rel.ro, \"aw\"\n"                                            \
-            ".balign 8\n" #name ": .quad " #name "_begin, " #name "_end - " #name "_begin\n" \
-            ".popsection\n"                                                                  \
-            ".pushsection .rodata\n" mode #name "_begin:\n" text "\n" #name "_end:\n"        \
-            ".code64\n"                                                                      \
-            ".att_syntax prefix\n"                                                           \
+/*
+ * The object itself is laid out by the assembler, which alone knows the length at compile time.
+ * Cases use the macros that an architecture's header makes of this one.
+ */
+#define VISOR_GUEST_ASM_(name, before, text, after)                                           \
+    extern const struct code name __attribute__((visibility("hidden")));                      \
+    __asm__(".pushsection .data.rel.ro, \"aw\"\n"                                             \
+            ".balign 8\n" #name ": .quad " #name "_begin, " #name "_end - " #name "_begin\n"  \
+            ".popsection\n"                                                                   \
+            ".pushsection .rodata\n" before #name "_begin:\n" text "\n" #name "_end:\n" after \
             ".popsection\n")
-#define VISOR_GUEST_ASM16(name, text) \
-    VISOR_GUEST_ASM_(name, ".intel_syntax noprefix\n.code16\n", text)
-#define VISOR_GUEST_ASM32(name, text) \
-    VISOR_GUEST_ASM_(name, ".intel_syntax noprefix\n.code32\n", text)
-#define VISOR_GUEST_ASM64(name, text) \
-    VISOR_GUEST_ASM_(name, ".intel_syntax noprefix\n.code64\n", text)
 
 /* ---- ending a case ---- */
 
@@ -198,13 +193,20 @@ void buffer_free(struct buffer *buffer);
 
 /* ---- the host ---- */
 
-/* Facts about this host that a quirk may depend on. */
+/* Facts about this host that a quirk may depend on: X(NAME, bit, text). */
+#define HOST_FACTS(X)                                                                    \
+    X(EMULATES, 0, "hypervisor emulates guests") /* with gaps (found by a guest) */      \
+    X(QEMU, 1, "QEMU")                           /* the processor is QEMU's emulation */ \
+    X(BOCHS, 2, "Bochs")                         /* or Bochs' (its firmware says so) */  \
+    X(AMD, 3, "AMD")                                                                     \
+    X(INTEL, 4, "Intel")                                                                 \
+    X(X86_64, 5, "x86_64")                                                               \
+    X(AARCH64, 6, "aarch64")                                                             \
+    X(RISCV64, 7, "riscv64")
 enum host_fact {
-    HOST_EMULATES = 1 << 0, /* the hypervisor emulates guests, with gaps (found by a guest) */
-    HOST_QEMU = 1 << 1,     /* the host's processor is QEMU's emulation (CPUID signature) */
-    HOST_AMD = 1 << 2,
-    HOST_INTEL = 1 << 3,
-    HOST_BOCHS = 1 << 4, /* the host is Bochs' emulation (its firmware says so) */
+#define HOST_FACT_ENUM_(name, bit, text) HOST_##name = 1 << (bit),
+    HOST_FACTS(HOST_FACT_ENUM_)
+#undef HOST_FACT_ENUM_
 };
 /* Called in a process of its own. */
 unsigned host_detect(visor_hypervisor *hv);

@@ -239,21 +239,6 @@ CASE(kick, settle_read, "settling completes a read without running the guest on"
     CHECK_EQ(GUEST_FINISH(g), 0xabcd);
 }
 
-CASE(kick, settle_parts, "an access of several parts is settled part by part")
-{
-    visor_exit *exit;
-
-    guest_start(g, guest_load[3], guest_hole + 0xffc, 0, 0, NULL);
-    RUN_TO_MMIO_READ(g, guest_hole + 0xffc, 4, 0x11223344);
-    CHECK_EQ(CHECK_OK(visor_vcpu_settle(g->vcpu)), VISOR_EXIT_MMIO);
-    exit = visor_vcpu_exit(g->vcpu);
-    CHECK_EQ(exit->io.address, guest_hole + 0x1000);
-    CHECK_EQ(exit->io.length, 4);
-    visor_io_set_value(&exit->io, 0x55667788);
-    CHECK_EQ(CHECK_OK(visor_vcpu_settle(g->vcpu)), VISOR_EXIT_NONE);
-    CHECK_EQ(GUEST_FINISH(g), 0x5566778811223344u);
-}
-
 CASE(kick, settle_keeps_kick, "a kick that is pending stays pending over settle")
 {
     guest_start(g, guest_load[3], guest_hole, 0, 0, NULL);

@@ -78,10 +78,13 @@ static int suite_detect(char *backend, unsigned *host)
         return -1;
     }
     printf("# %s %s\n", backend, rest);
-    printf("# host:%s%s%s%s%s%s\n", *host & HOST_EMULATES ? " hypervisor emulates guests" : "",
-           *host & HOST_QEMU ? " QEMU" : "", *host & HOST_BOCHS ? " Bochs" : "",
-           *host & HOST_AMD ? " AMD" : "", *host & HOST_INTEL ? " Intel" : "",
-           *host == 0 ? " unknown" : "");
+    printf("# host:");
+#define HOST_FACT_PRINT_(name, bit, text) \
+    if ((*host & HOST_##name) != 0)       \
+        printf(" " text);
+    HOST_FACTS(HOST_FACT_PRINT_)
+#undef HOST_FACT_PRINT_
+    printf("\n");
     return 0;
 }
 

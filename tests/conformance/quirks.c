@@ -10,6 +10,7 @@
 
 #include "harness.h"
 
+#define QEMU_X86     (HOST_QEMU | HOST_X86_64)
 #define NOT_EMULATED "exit internal_error (suberror 1*"
 
 static const struct quirk quirks[] = {
@@ -17,31 +18,31 @@ static const struct quirk quirks[] = {
      "Linux does not report software interrupts: the instruction is executed anew"},
 
     /* The host's processor is QEMU's emulation of AMD's (7.2, Debian 12). */
-    {"kvm", HOST_QEMU, "debug/breakpoint", QUIRK_DIFFERS, "exit hlt*should be debug",
+    {"kvm", QEMU_X86, "debug/breakpoint", QUIRK_DIFFERS, "exit hlt*should be debug",
      "QEMU 7.2 loads no debug registers when it enters a guest"},
-    {"kvm", HOST_QEMU, "debug/four_breakpoints", QUIRK_DIFFERS, "exit hlt*should be debug",
+    {"kvm", QEMU_X86, "debug/four_breakpoints", QUIRK_DIFFERS, "exit hlt*should be debug",
      "QEMU 7.2 loads no debug registers when it enters a guest"},
-    {"kvm", HOST_QEMU, "debug/watchpoint", QUIRK_DIFFERS, "exit hlt*should be debug",
+    {"kvm", QEMU_X86, "debug/watchpoint", QUIRK_DIFFERS, "exit hlt*should be debug",
      "QEMU 7.2 loads no debug registers when it enters a guest"},
-    {"kvm", HOST_QEMU, "debug/step_from_breakpoint", QUIRK_DIFFERS, "exit hlt*should be debug",
+    {"kvm", QEMU_X86, "debug/step_from_breakpoint", QUIRK_DIFFERS, "exit hlt*should be debug",
      "QEMU 7.2 loads no debug registers when it enters a guest"},
-    {"kvm", HOST_QEMU, "debug/software_breakpoint", QUIRK_DIFFERS, "exit shutdown*",
+    {"kvm", QEMU_X86, "debug/software_breakpoint", QUIRK_DIFFERS, "exit shutdown*",
      "QEMU does not intercept #BP of a guest"},
-    {"kvm", HOST_QEMU, "events/shadow", QUIRK_DIFFERS, "*rip is 0x1000, should be 0x1001",
+    {"kvm", QEMU_X86, "events/shadow", QUIRK_DIFFERS, "*rip is 0x1000, should be 0x1001",
      "QEMU ignores the interrupt shadow when it enters a guest"},
-    {"kvm", HOST_QEMU, "fpu/avx_preserved", QUIRK_DIFFERS, "exit shutdown*",
+    {"kvm", QEMU_X86, "fpu/avx_preserved", QUIRK_DIFFERS, "exit shutdown*",
      "QEMU does not intercept XSETBV, so Linux does not learn the guest's XCR0"},
-    {"kvm", HOST_QEMU, "fpu/xsave_in_guest", QUIRK_DIFFERS, "exit shutdown*",
+    {"kvm", QEMU_X86, "fpu/xsave_in_guest", QUIRK_DIFFERS, "exit shutdown*",
      "QEMU does not intercept XSETBV, so Linux does not learn the guest's XCR0"},
-    {"kvm", HOST_QEMU, "time/tsc_hz", QUIRK_MAY_DIFFER, "the frequency is *",
+    {"kvm", QEMU_X86, "time/tsc_hz", QUIRK_MAY_DIFFER, "the frequency is *",
      "a Linux that boots in an emulator on a busy machine measures its counter wrongly"},
-    {"kvm", HOST_QEMU, "interrupts/shadows", QUIRK_MAY_DIFFER, "*ready is 1, should be 0",
+    {"kvm", QEMU_X86, "interrupts/shadows", QUIRK_MAY_DIFFER, "*ready is 1, should be 0",
      "a host interrupt in the shadow, and QEMU has lost it when it enters the guest again"},
-    {"kvm", HOST_QEMU, "interrupts/ready_at_exits", QUIRK_MAY_DIFFER, "*ready is 1, should be 0",
+    {"kvm", QEMU_X86, "interrupts/ready_at_exits", QUIRK_MAY_DIFFER, "*ready is 1, should be 0",
      "a host interrupt in the shadow, and QEMU has lost it when it enters the guest again"},
-    {"kvm", HOST_QEMU, "interrupts/window", QUIRK_MAY_DIFFER, "*is 0x1, should be 0x*",
+    {"kvm", QEMU_X86, "interrupts/window", QUIRK_MAY_DIFFER, "*is 0x1, should be 0x*",
      "a host interrupt in the shadow, and QEMU has lost it when it enters the guest again"},
-    {"kvm", HOST_QEMU, "modes/segment_limit_enforced", QUIRK_DIFFERS, "exit hlt*",
+    {"kvm", QEMU_X86, "modes/segment_limit_enforced", QUIRK_DIFFERS, "exit hlt*",
      "QEMU's processor does not check segment limits"},
 
     /* The host's processor is Bochs' emulation of an Ivy Bridge (2.7). */

@@ -40,10 +40,11 @@ static void report_line(char kind, const char *format, va_list args)
 
 void fail_at(struct where where, const char *format, ...)
 {
-    const char *file = strrchr(where.file, '/');
+    static const char folder[] = "conformance/";
+    const char *file = strstr(where.file, folder);
     va_list args;
 
-    note("at %s:%d", file ? file + 1 : where.file, where.line);
+    note("at %s:%d", file ? file + sizeof(folder) - 1 : where.file, where.line);
     va_start(args, format);
     report_line('F', format, args);
     va_end(args);

@@ -124,26 +124,6 @@ CASE(snapshot, answered_read, "a read that was answered is complete in the snaps
     buffer_free(&buffer);
 }
 
-CASE(snapshot, unanswered_part, "an access with parts still to be answered cannot be saved yet")
-{
-    struct buffer buffer = {0};
-    const visor_stream stream = buffer_stream(&buffer);
-    visor_exit *exit;
-
-    guest_start(g, guest_load[3], guest_hole + 0xffc, 0, 0, NULL);
-    NEED(g, SNAPSHOT);
-    RUN_TO_MMIO_READ(g, guest_hole + 0xffc, 4, 1);
-    CHECK_ERROR(visor_vm_save(g->vm, &stream, NULL), ESTATE);
-    exit = visor_vcpu_exit(g->vcpu);
-    CHECK_EQ(exit->reason, VISOR_EXIT_MMIO);
-    CHECK_EQ(exit->io.address, guest_hole + 0x1000);
-    visor_io_set_value(&exit->io, 2);
-    buffer_free(&buffer);
-    CHECK_OK(visor_vm_save(g->vm, &stream, NULL));
-    CHECK_EQ(GUEST_FINISH(g), 0x200000001u);
-    buffer_free(&buffer);
-}
-
 CASE(snapshot, kicked, "a vCPU that was kicked out of the middle of its work")
 {
     struct buffer buffer = {0};

@@ -6,7 +6,7 @@
  * The guest runs in real mode with ES at the local APIC. It says on port 0x10 that it is ready,
  * then waits in a halt, which stays in the kernel here. Handlers write their vector to port 0xf0.
  */
-#include "guest_x86_64.h"
+#include "x86.h"
 
 #include <string.h>
 

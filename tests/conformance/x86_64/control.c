@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Control, debug and extended control registers, and the bases of FS and GS. */
-#include "guest_x86_64.h"
+#include "x86.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Port I/O. */
-#include "guest_x86_64.h"
+#include "x86.h"
 
 VISOR_GUEST_ASM16(out_in_add, "out 0x10, al; in al, 0x20; add ax, bx; hlt");
 

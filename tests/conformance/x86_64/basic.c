@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A guest runs at all: registers, flags, segments. */
-#include "guest_x86_64.h"
+#include "x86.h"
 
 VISOR_GUEST_ASM16(add_and_halt, "add ax, bx; hlt");
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Interrupts, NMIs and exceptions that the VMM injects itself: no interrupt chip. */
-#include "guest_x86_64.h"
+#include "x86.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +18,7 @@ CASE(interrupts, one, "an injected interrupt runs its handler")
     CHECK_EQ(x86_regs(g->vcpu).rbx, 0);
     CHECK_OK(visor_x86_interrupt(g->vcpu, 32));
     RUN_TO(g, HLT);
-    CHECK_EQ(x86_regs(g->vcpu).rip, g->x86_code_end);
+    CHECK_EQ(x86_regs(g->vcpu).rip, g->code_end);
     CHECK_EQ(x86_regs(g->vcpu).rax, 888);
     CHECK_EQ(x86_regs(g->vcpu).rbx, 990);
 }
@@ -49,7 +49,7 @@ CASE(interrupts, last_vector_wins, "of two injections before one run the later r
     CHECK_OK(visor_x86_interrupt(g->vcpu, 33));
     RUN_TO(g, HLT);
     regs = x86_regs(g->vcpu);
-    CHECK_EQ(regs.rip, g->x86_code_end);
+    CHECK_EQ(regs.rip, g->code_end);
     CHECK_EQ(regs.rax, 1);
     CHECK_EQ(regs.rbx, 33);
     CHECK_EQ(regs.rcx, 3);
@@ -93,7 +93,7 @@ CASE(interrupts, shadows,
             CHECK_OK(visor_x86_interrupt(g->vcpu, 32));
     }
     RUN_TO(g, HLT);
-    CHECK_EQ(x86_regs(g->vcpu).rip, g->x86_code_end);
+    CHECK_EQ(x86_regs(g->vcpu).rip, g->code_end);
 }
 
 VISOR_GUEST_ASM16(cli_sti, "cli; out 0x10, ax; sti; nop; out 0x20, ax; hlt");
@@ -229,7 +229,7 @@ CASE(interrupts, nmi, "an NMI is delivered although interrupts are off")
     RUN_TO_OUT(g, 0x20, 1, 0);
     RUN_TO(g, HLT);
     CHECK_EQ(x86_regs(g->vcpu).rbx, 2);
-    CHECK_EQ(x86_regs(g->vcpu).rip, g->x86_code_end);
+    CHECK_EQ(x86_regs(g->vcpu).rip, g->code_end);
 }
 
 CASE(interrupts, nmi_masked_until_iret, "a second NMI waits until the handler of the first returns")
@@ -254,12 +254,12 @@ CASE(interrupts, nmi_at_halt, "an NMI wakes a halted vCPU")
     start_nmi(g);
     RUN_TO_OUT(g, 0x20, 1, 0);
     RUN_TO(g, HLT);
-    poke(g, g->x86_code_end, 0xf4, 1); /* another halt for the return */
+    poke(g, g->code_end, 0xf4, 1); /* another halt for the return */
     CHECK_OK(visor_x86_nmi(g->vcpu));
     RUN_TO_OUT(g, 0xf2, 1, 0);
     RUN_TO(g, HLT);
     CHECK_EQ(x86_regs(g->vcpu).rbx, 2);
-    CHECK_EQ(x86_regs(g->vcpu).rip, g->x86_code_end + 1);
+    CHECK_EQ(x86_regs(g->vcpu).rip, g->code_end + 1);
 }
 
 CASE(interrupts, no_chip, "what needs an interrupt chip says so without one")

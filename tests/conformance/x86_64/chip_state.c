@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* State of the interrupt chips and timers in the kernel; processors waiting to be started. */
-#include "guest_x86_64.h"
+#include "x86.h"
 
 #include <pthread.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* x86-64: address areas of the VM, protected VMs, nested state. */
-#include "guest_x86_64.h"
+#include "x86.h"
 
 #include <stdlib.h>
 #include <string.h>

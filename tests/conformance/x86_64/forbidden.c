@@ -3,7 +3,7 @@
  * Instructions that a guest must not be able to use, or whose use must not hurt the host. Most
  * must raise #UD: then the handler at 0x1800 leaves 6 in RBX; #GP leaves 13.
  */
-#include "guest_x86_64.h"
+#include "x86.h"
 
 VISOR_GUEST_ASM64(ud_handler, "mov ebx, 6; hlt");
 VISOR_GUEST_ASM64(gp_handler, "mov ebx, 13; hlt");

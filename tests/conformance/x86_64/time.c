@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Clocks: the time stamp counter and its offset, the paravirtual clock. */
-#include "guest_x86_64.h"
+#include "x86.h"
 
 VISOR_GUEST_ASM16(store_tsc, "rdtsc; mov [ecx + 4], edx; mov [ecx], eax; hlt");
 

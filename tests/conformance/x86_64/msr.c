@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Model-specific registers. */
-#include "guest_x86_64.h"
+#include "x86.h"
 
 #include <stdlib.h>
 #include <string.h>

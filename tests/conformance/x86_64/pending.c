@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* x86-64: registers while an access is half finished, and settling of it. */
-#include "guest_x86_64.h"
+#include "x86.h"
+
+#include "guest.h"
 
 VISOR_GUEST_ASM16(in_and_halt, "in al, 0x20; hlt");
 
@@ -153,4 +155,41 @@ CASE(pending, set_then_kick, "registers set before a run that is kicked at once 
         RUN_TO_OUT(g, 0x10, 1, (3 * i + 1) & 0xff);
         CHECK_EQ(CHECK_OK(visor_vcpu_settle(g->vcpu)), VISOR_EXIT_NONE);
     }
+}
+
+/* ---- accesses of several parts, which an access across two pages is here ---- */
+
+CASE(kick, settle_parts, "an access of several parts is settled part by part")
+{
+    visor_exit *exit;
+
+    guest_start(g, guest_load[3], guest_hole + 0xffc, 0, 0, NULL);
+    RUN_TO_MMIO_READ(g, guest_hole + 0xffc, 4, 0x11223344);
+    CHECK_EQ(CHECK_OK(visor_vcpu_settle(g->vcpu)), VISOR_EXIT_MMIO);
+    exit = visor_vcpu_exit(g->vcpu);
+    CHECK_EQ(exit->io.address, guest_hole + 0x1000);
+    CHECK_EQ(exit->io.length, 4);
+    visor_io_set_value(&exit->io, 0x55667788);
+    CHECK_EQ(CHECK_OK(visor_vcpu_settle(g->vcpu)), VISOR_EXIT_NONE);
+    CHECK_EQ(GUEST_FINISH(g), 0x5566778811223344u);
+}
+
+CASE(snapshot, unanswered_part, "an access with parts still to be answered cannot be saved yet")
+{
+    struct buffer buffer = {0};
+    const visor_stream stream = buffer_stream(&buffer);
+    visor_exit *exit;
+
+    guest_start(g, guest_load[3], guest_hole + 0xffc, 0, 0, NULL);
+    NEED(g, SNAPSHOT);
+    RUN_TO_MMIO_READ(g, guest_hole + 0xffc, 4, 1);
+    CHECK_ERROR(visor_vm_save(g->vm, &stream, NULL), ESTATE);
+    exit = visor_vcpu_exit(g->vcpu);
+    CHECK_EQ(exit->reason, VISOR_EXIT_MMIO);
+    CHECK_EQ(exit->io.address, guest_hole + 0x1000);
+    visor_io_set_value(&exit->io, 2);
+    buffer_free(&buffer);
+    CHECK_OK(visor_vm_save(g->vm, &stream, NULL));
+    CHECK_EQ(GUEST_FINISH(g), 0x200000001u);
+    buffer_free(&buffer);
 }

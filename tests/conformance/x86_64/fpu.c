@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Extended state: x87, MMX, SSE, AVX, XSAVE. It must not leak, and must go both ways. */
-#include "guest_x86_64.h"
+#include "x86.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* visor_x86_events: everything on its way into the vCPU, bit by bit. */
-#include "guest_x86_64.h"
+#include "x86.h"
 
 #include <string.h>
 

@@ -5,6 +5,13 @@
 
 #include "harness.h"
 
+#define X86_GUEST_ASM_(name, mode, text)                               \
+    VISOR_GUEST_ASM_(name, ".intel_syntax noprefix\n" mode "\n", text, \
+                     ".code64\n.att_syntax prefix\n")
+#define VISOR_GUEST_ASM16(name, text) X86_GUEST_ASM_(name, ".code16", text)
+#define VISOR_GUEST_ASM32(name, text) X86_GUEST_ASM_(name, ".code32", text)
+#define VISOR_GUEST_ASM64(name, text) X86_GUEST_ASM_(name, ".code64", text)
+
 /* Bits that the cases name. SDM vol. 3A, 2.3, 2.5; vol. 4, 2.1. */
 #define X86_FLAG_ZF            0x40u
 #define X86_FLAG_SF            0x80u
@@ -72,7 +79,7 @@ void x86_load(struct guest *g, visor_vcpu *vcpu, uint64_t gpa, const struct code
 
 /*
  * The real-mode interrupt layout: IDTR image at 0x200, interrupt vectors at 0x206, handlers from
- * 0x606 on, one after another, and the main program behind them (g->x86_code_end is its end).
+ * 0x606 on, one after another, and the main program behind them (g->code_end is its end).
  */
 struct x86_ivt_setup {
     uint64_t ram; /* 0: 0x1000 */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "guest_x86_64.h"
+#include "x86.h"
 
 #include <cpuid.h>
 #include <string.h>
@@ -153,7 +153,7 @@ void x86_start(struct guest *g, const struct x86_setup *setup)
     }
     if (setup->code != NULL) {
         x86_load(g, g->vcpu, setup->load, setup->code, &regs);
-        g->x86_code_end = setup->load + setup->code->length;
+        g->code_end = setup->load + setup->code->length;
     } else {
         regs.rflags |= 2;
         x86_set_regs(g->vcpu, &regs);
@@ -190,7 +190,7 @@ void x86_start_ivt(struct guest *g, const struct x86_ivt_setup *setup)
     put(g, X86_IVT_IDTR + 6, vectors, sizeof(vectors));
     regs.rip = 0;
     x86_load(g, g->vcpu, at, setup->main, &regs);
-    g->x86_code_end = at + setup->main->length;
+    g->code_end = at + setup->main->length;
 }
 
 void x86_set_gate(struct guest *g, uint64_t base, unsigned vector, uint64_t handler)
@@ -208,17 +208,17 @@ void x86_set_gates(struct guest *g, uint64_t base, uint64_t handler)
         x86_set_gate(g, base, vector, handler);
 }
 
-/* ---- programs of the cases that all architectures share ----
+/* ---- what the cases that all architectures share need ----
  *
- * rdi, rsi, rdx = a0, a1, a2. Each vCPU has a page of code; the tables of long mode are below. */
+ * rdi, rsi, rdx = a0, a1, a2. The tables of long mode are below the code. */
 
 const uint64_t guest_base = 0;
+const uint64_t guest_code = 0x10000;
 const uint64_t guest_data = 0x20000;
 const uint64_t guest_hole = 0x10000000;
 const uint64_t guest_done = 0x3f000000;
-#define GUEST_CODE 0x10000u
-#define DONE       "mov [0x3f000000], rax;"
-#define AGAIN      "2: jmp 2b;"
+#define DONE  "mov [0x3f000000], rax;"
+#define AGAIN "2: jmp 2b;"
 
 VISOR_GUEST_ASM64(load1, "movzx eax, byte ptr [rdi];" DONE AGAIN);
 VISOR_GUEST_ASM64(load2, "movzx eax, word ptr [rdi];" DONE AGAIN);
@@ -245,66 +245,29 @@ const struct code *const guest_spin = &spin;
 const struct code *const guest_count = &count;
 const struct code *const guest_add = &add;
 
-static void create_memory(struct guest *g)
+void guest_arch_tables(struct guest *g)
 {
-    const visor_memory_region region = {.gpa = guest_base, .length = GUEST_RAM};
-
-    CHECK_OK(visor_memory_create(&g->memory, &region, 1, NULL));
-}
-
-void guest_create(struct guest *g, const visor_vm_config *config)
-{
-    create_memory(g);
-    CHECK_OK(visor_vm_create(&g->vm, g->hv, g->memory, config));
     x86_write_tables(g, X86_LONG);
 }
 
-visor_vcpu *guest_add_vcpu(struct guest *g, uint32_t id)
+void guest_arch_vcpu(struct guest *g, visor_vcpu *vcpu)
 {
-    visor_vcpu *vcpu;
-
-    CHECK_OK(visor_vcpu_create(&vcpu, g->vm, id));
     CHECK_OK(visor_x86_configure_cpuid(vcpu, NULL));
     x86_set_mode(g, vcpu, X86_LONG, X86_IDT);
-    if (id == 0)
-        g->vcpu = vcpu;
-    return vcpu;
 }
 
-void guest_restart(struct guest *g, visor_vcpu *vcpu, const struct code *program, uint64_t a0,
-                   uint64_t a1, uint64_t a2)
+void guest_arch_enter(visor_vcpu *vcpu, uint64_t pc, uint64_t a0, uint64_t a1, uint64_t a2)
 {
-    const visor_x86_regs regs = {.rdi = a0, .rsi = a1, .rdx = a2};
+    const visor_x86_regs regs = {.rip = pc, .rdi = a0, .rsi = a1, .rdx = a2, .rflags = 2};
 
-    x86_load(g, vcpu, GUEST_CODE + 0x1000 * visor_vcpu_id(vcpu), program, &regs);
+    x86_set_regs(vcpu, &regs);
 }
 
-void guest_put_program(struct guest *g, visor_vcpu *vcpu, const struct code *program)
+/* The tables map the first GiB only. One more directory, with a large page in it, makes the second
+ * GiB begin at the gpa. */
+uint64_t guest_arch_far(struct guest *g, uint64_t gpa)
 {
-    put(g, GUEST_CODE + 0x1000 * visor_vcpu_id(vcpu), program->bytes, program->length);
-}
-
-void guest_start_in(struct guest *g, const struct code *program, uint64_t a0, uint64_t a1,
-                    uint64_t a2, const visor_vm_config *config)
-{
-    CHECK_OK(visor_vm_create(&g->vm, g->hv, g->memory, config));
-    x86_write_tables(g, X86_LONG);
-    guest_add_vcpu(g, 0);
-    guest_restart(g, g->vcpu, program, a0, a1, a2);
-}
-
-void guest_start(struct guest *g, const struct code *program, uint64_t a0, uint64_t a1, uint64_t a2,
-                 const visor_vm_config *config)
-{
-    create_memory(g);
-    guest_start_in(g, program, a0, a1, a2, config);
-}
-
-uint64_t guest_finish_at(struct where where, visor_vcpu *vcpu)
-{
-    const visor_io *io = &run_to(where, vcpu, VISOR_EXIT_MMIO)->io;
-
-    if (!io->is_write || io->address != guest_done || io->length != 8)
-        fail_at(where, "%s, should be the end of the program", exit_text(visor_vcpu_exit(vcpu)));
-    return visor_io_value(io);
+    poke(g, 0xa008, guest_data | 3, 8);
+    poke(g, guest_data, (gpa & ~0x1fffffull) | 0x83, 8);
+    return 0x40000000u + (gpa & 0x1fffff);
 }

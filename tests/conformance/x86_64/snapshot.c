@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What a snapshot of an x86-64 VM must hold: every piece of state, also what is half done. */
-#include "guest_x86_64.h"
+#include "x86.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Processor modes, segments, and the state after reset. */
-#include "guest_x86_64.h"
+#include "x86.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Debugging a guest from outside. */
-#include "guest_x86_64.h"
+#include "x86.h"
 
 #include <string.h>
 

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "guest_x86_64.h"
+#include "x86.h"
 
 VISOR_GUEST_ASM32(load_segment_limit, "mov ecx, cs; lsl eax, cx; hlt");
 
@@ -55,7 +55,7 @@ static bool host_is_bochs(void)
 unsigned host_detect(visor_hypervisor *hv)
 {
     char signature[13], vendor[13] = "";
-    unsigned facts = 0;
+    unsigned facts = HOST_X86_64;
     uint32_t r[4];
 
     host_signature(signature);

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "guest.h"
+
+static void create_memory(struct guest *g)
+{
+    const visor_memory_region region = {.gpa = guest_base, .length = GUEST_RAM};
+
+    CHECK_OK(visor_memory_create(&g->memory, &region, 1, NULL));
+}
+
+static void create_vm(struct guest *g, const visor_vm_config *config)
+{
+    CHECK_OK(visor_vm_create(&g->vm, g->hv, g->memory, config));
+    guest_arch_tables(g);
+}
+
+void guest_create(struct guest *g, const visor_vm_config *config)
+{
+    create_memory(g);
+    create_vm(g, config);
+}
+
+visor_vcpu *guest_add_vcpu(struct guest *g, uint32_t id)
+{
+    visor_vcpu *vcpu;
+
+    CHECK_OK(visor_vcpu_create(&vcpu, g->vm, id));
+    guest_arch_vcpu(g, vcpu);
+    if (id == 0)
+        g->vcpu = vcpu;
+    return vcpu;
+}
+
+void guest_put_code(struct guest *g, uint64_t gpa, const struct code *code)
+{
+    void *host;
+
+    put(g, gpa, code->bytes, code->length);
+    /* Instruction caches need not see what was written as data, in a guest no more than here. */
+    CHECK_OK(visor_memory_ptr(&host, g->memory, gpa, code->length));
+    __builtin___clear_cache((char *)host, (char *)host + code->length);
+}
+
+void guest_put_program(struct guest *g, visor_vcpu *vcpu, const struct code *program)
+{
+    guest_put_code(g, guest_code + 0x1000 * visor_vcpu_id(vcpu), program);
+}
+
+void guest_restart(struct guest *g, visor_vcpu *vcpu, const struct code *program, uint64_t a0,
+                   uint64_t a1, uint64_t a2)
+{
+    guest_put_program(g, vcpu, program);
+    guest_arch_enter(vcpu, guest_code + 0x1000 * visor_vcpu_id(vcpu), a0, a1, a2);
+}
+
+void guest_start_in(struct guest *g, const struct code *program, uint64_t a0, uint64_t a1,
+                    uint64_t a2, const visor_vm_config *config)
+{
+    create_vm(g, config);
+    guest_add_vcpu(g, 0);
+    guest_restart(g, g->vcpu, program, a0, a1, a2);
+}
+
+void guest_start(struct guest *g, const struct code *program, uint64_t a0, uint64_t a1, uint64_t a2,
+                 const visor_vm_config *config)
+{
+    create_memory(g);
+    guest_start_in(g, program, a0, a1, a2, config);
+}
+
+uint64_t guest_finish_at(struct where where, visor_vcpu *vcpu)
+{
+    const visor_io *io = &run_to(where, vcpu, VISOR_EXIT_MMIO)->io;
+
+    if (!io->is_write || io->address != guest_done || io->length != 8)
+        fail_at(where, "%s, should be the end of the program", exit_text(visor_vcpu_exit(vcpu)));
+    return visor_io_value(io);
+}
