@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The kernel loaders: no file crashes them or makes them write outside of guest memory, and what
- * they accept starts inside it. The first byte of the input chooses the size of the guest, whether
- * there is an initrd, and what the rest is: a file as such, or changes to a good one.
+ * The kernel loaders of all architectures, and what unpacks kernels for them: no file crashes them
+ * or makes them write outside of guest memory, and what they accept starts inside it. The first
+ * byte of the input chooses the size of the guest, whether there is an initrd, and what the rest
+ * is: a file as such, or changes to a good one.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -75,6 +76,44 @@ static void make_elf(uint8_t *file)
     boot_put32(file + 528, FLOOR);
 }
 
+/* An Image of arm64 or riscv64 that is an EFI program too. */
+static void make_image(uint8_t *file, const char *magic)
+{
+    memcpy(file, "MZ", 2);
+    boot_put64(file + 16, 0x10000);
+    memcpy(file + 56, magic, 4);
+    boot_put32(file + 60, 64);
+    memcpy(file + 64, "PE\0", 4);
+    boot_put32(file + 68, 0xaa64 | 1 << 16);
+    boot_put32(file + 84, 16);
+    boot_put32(file + 120, 512);
+    boot_put32(file + 124, FILE_SIZE - 512);
+}
+
+/* An empty gzip member with a header of all kinds of fields, inside a zboot file. */
+static void make_zboot(uint8_t *file)
+{
+    static const uint8_t member[] = {0x1f, 0x8b, 8,   0x1f, 0, 0, 0, 0, 0, 3, 2, 0, 'x', 'y',
+                                     'n',  0,    'c', 0,    0, 0, 3, 0, 0, 0, 0, 0, 0,   0};
+
+    memcpy(file, "MZ\0\0zimg", 8);
+    boot_put32(file + 8, 1024);
+    boot_put32(file + 12, 1024);
+    memcpy(file + 24, "gzip", 4);
+    memcpy(file + 1024, member, sizeof(member));
+}
+
+static void make_file(uint8_t *file, unsigned int kind)
+{
+    switch (kind) {
+    case 0: make_bzimage(file); break;
+    case 1: make_elf(file); break;
+    case 2: make_image(file, "ARMd"); break;
+    case 3: make_image(file, "RSC\5"); break;
+    default: make_zboot(file); break;
+    }
+}
+
 /* Three bytes of input change a byte of the file; what is left of them cuts it. */
 static void change(uint8_t *file, size_t *length, const uint8_t *data, size_t size)
 {
@@ -83,25 +122,51 @@ static void change(uint8_t *file, size_t *length, const uint8_t *data, size_t si
     *length = size == 2 ? boot_get16(data) % (FILE_SIZE + 1) : FILE_SIZE;
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static bool starts_outside(visor_memory *memory, uint64_t entry)
+{
+    return entry < FLOOR || !visor_memory_contains(memory, entry, 1);
+}
+
+static void load(const struct boot_image *kernel, const struct boot_config *common)
 {
     static const struct boot_range map[] = {{0, 0xa0000, BOOT_RANGE_RAM}};
+    const struct boot_x86_config x86 = {
+        .common = *common,
+        .map = map,
+        .map_count = 1,
+        .info_gpa = 0x7000,
+        .params_gpa = 0x20000,
+    };
+    const struct boot_dt_config dt = {
+        .common = *common,
+        .ceiling_gpa = visor_memory_end(common->memory) - 0x10000,
+    };
+    struct boot_x86_entry x86_entry;
+    struct boot_dt_entry entry;
+    vmm_error error;
+    char looks[64];
+
+    boot_identify(looks, sizeof(looks), kernel);
+    if (boot_x86_load(&x86_entry, kernel, &x86, &error) == 0 &&
+        starts_outside(common->memory, x86_entry.entry))
+        abort();
+    if (boot_arm64_load(&entry, kernel, &dt, &error) == 0 &&
+        starts_outside(common->memory, entry.entry))
+        abort();
+    if (boot_riscv64_load(&entry, kernel, &dt, &error) == 0 &&
+        starts_outside(common->memory, entry.entry))
+        abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
     static const uint8_t bytes[5000];
     static const struct boot_image initrd = {.path = "initrd", .data = bytes, .size = 5000};
     static visor_memory *memories[2];
-    struct boot_x86_config config = {
-        .map = map,
-        .map_count = 1,
-        .params = "console=ttyS0",
-        .info_gpa = 0x7000,
-        .params_gpa = 0x20000,
-        .floor_gpa = FLOOR,
-    };
-    struct boot_image kernel = {.path = "kernel"};
-    struct boot_x86_entry entry;
+    struct boot_config config = {.params = "console=ttyS0", .floor_gpa = FLOOR};
+    struct boot_image kernel = {.path = "kernel"}, unpacked;
     vmm_error error;
     uint8_t *file;
-    char looks[64];
 
     if (size < 1)
         return 0;
@@ -121,10 +186,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         static uint8_t whole[FILE_SIZE];
 
         memset(whole, 0, sizeof(whole));
-        if ((data[0] & 8) != 0)
-            make_elf(whole);
-        else
-            make_bzimage(whole);
+        make_file(whole, data[0] >> 3);
         change(whole, &kernel.size, data + 1, size - 1);
         file = malloc(kernel.size + 1);
         if (file != NULL)
@@ -133,10 +195,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (file == NULL)
         return 0;
     kernel.data = file + 1; /* so that it ends where the block does */
-    boot_identify(looks, sizeof(looks), kernel.data, kernel.size);
-    if (boot_x86_load(&entry, &kernel, &config, &error) == 0 &&
-        (entry.entry < FLOOR || !visor_memory_contains(config.memory, entry.entry, 1)))
-        abort();
+    if (boot_unpack(&unpacked, &kernel, 0x100000, &error) == 1) {
+        if (unpacked.size == 0 || unpacked.size > 0x100000)
+            abort();
+        load(&unpacked, &config);
+        boot_image_close(&unpacked);
+    }
+    load(&kernel, &config);
     free(file);
     return 0;
 }

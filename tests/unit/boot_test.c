@@ -36,14 +36,12 @@ static bool guest_make(struct guest *guest, uint64_t mib)
     if (!CHECK_OK(visor_memory_create(&guest->memory, &region, 1, NULL)))
         return false;
     guest->config = (struct boot_x86_config){
-        .memory = guest->memory,
+        .common = {.memory = guest->memory, .params = "console=ttyS0", .floor_gpa = FLOOR},
         .map = map,
         .map_count = 3,
-        .params = "console=ttyS0",
         .rsdp_gpa = RSDP,
         .info_gpa = INFO,
         .params_gpa = LINE,
-        .floor_gpa = FLOOR,
     };
     return true;
 }
@@ -114,7 +112,7 @@ TEST(bzimage_is_loaded_where_it_wants_with_a_zero_page)
     make_bzimage(file);
     memset(initrd, 0x77, sizeof(initrd));
     guest.initrd = (struct boot_image){.path = "initrd", .data = initrd, .size = sizeof(initrd)};
-    guest.config.initrd = &guest.initrd;
+    guest.config.common.initrd = &guest.initrd;
     REQUIRE_OK(load(&guest, file, BZ_SIZE));
     CHECK_INT(guest.entry.protocol, BOOT_X86_LINUX64);
     CHECK_INT(guest.entry.entry, 16 * MIB + 0x200);
@@ -221,7 +219,7 @@ TEST(command_line_has_the_kernels_own_limit)
     REQUIRE(guest_make(&guest, 32));
     make_bzimage(file);
     memset(params, 'x', 2047);
-    guest.config.params = params;
+    guest.config.common.params = params;
     CHECK_OK(load(&guest, file, BZ_SIZE));
     params[2047] = 'x';
     CHECK_REFUSED(&guest, load(&guest, file, BZ_SIZE), VISOR_ELIMIT,
@@ -244,7 +242,7 @@ TEST(initrd_keeps_clear_of_the_kernel_and_below_its_limit)
     REQUIRE(initrd != NULL);
     make_bzimage(file);
     guest.initrd = (struct boot_image){.path = "initrd", .data = initrd, .size = most};
-    guest.config.initrd = &guest.initrd;
+    guest.config.common.initrd = &guest.initrd;
     CHECK_OK(load(&guest, file, BZ_SIZE));
     CHECK_INT(get(&guest, INFO + 0x218, 4), 20 * MIB);
     guest.initrd.size = most + 1;
@@ -313,7 +311,7 @@ TEST(pvh_kernel_is_loaded_with_its_start_information)
     REQUIRE(guest_make(&guest, 64));
     make_elf(file);
     guest.initrd = (struct boot_image){.path = "initrd", .data = initrd, .size = sizeof(initrd)};
-    guest.config.initrd = &guest.initrd;
+    guest.config.common.initrd = &guest.initrd;
     REQUIRE_OK(load(&guest, file, ELF_SIZE));
     CHECK_INT(guest.entry.protocol, BOOT_X86_PVH);
     CHECK_INT(guest.entry.entry, 16 * MIB + 0x10);
@@ -332,7 +330,7 @@ TEST(pvh_kernel_is_loaded_with_its_start_information)
     CHECK_INT(get(&guest, ranges + 24, 8), 0xe0000);
     CHECK_INT(get(&guest, ranges + 40, 4), 2);
 
-    guest.config.initrd = NULL;
+    guest.config.common.initrd = NULL;
     REQUIRE_OK(load(&guest, file, ELF_SIZE));
     CHECK_INT(get(&guest, INFO + 12, 4), 0);
     visor_memory_free(guest.memory);

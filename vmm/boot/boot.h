@@ -16,18 +16,57 @@
 
 /* A file in memory, read-only. */
 struct boot_image {
-    const char *path; /* for messages */
+    const char *path;    /* for messages */
+    const char *packing; /* "gzip": what it was unpacked from; NULL: it is the file itself */
     const uint8_t *data;
     size_t size;
 };
 
 /* Maps a regular, non-empty file. `what` names its role in messages: "kernel", "initrd". */
 int boot_image_open(struct boot_image *out, const char *path, const char *what, vmm_error *error);
-/* Takes what boot_image_open() gave, or an image of zeros. */
+/* Takes what boot_image_open() or boot_unpack() gave, or an image of zeros. */
 void boot_image_close(struct boot_image *image);
 
+/*
+ * Unpacks a kernel that is packed as a whole: by gzip or zstd, or by either in an EFI program that
+ * unpacks itself (zboot). Returns 1 with the kernel, or 0 if the file is none of these. At most
+ * `limit` bytes are made of it; more is ELIMIT.
+ */
+int boot_unpack(struct boot_image *out, const struct boot_image *packed, uint64_t limit,
+                vmm_error *error);
+
 /* What a file looks like, for people: "an arm64 Image", "a gzip file". Cut to fit capacity. */
-void boot_identify(char *out, size_t capacity, const uint8_t *data, size_t size);
+void boot_identify(char *out, size_t capacity, const struct boot_image *image);
+#define BOOT_LOOKS_MAX 128
+
+/* What every kernel is given. */
+struct boot_config {
+    visor_memory *memory;
+    const char *params;              /* kernel command line */
+    const struct boot_image *initrd; /* NULL: none */
+    uint64_t floor_gpa;              /* kernel and initrd are loaded at or above this */
+};
+
+/* ---- kernels that are told of their machine by a device tree ---- */
+
+struct boot_dt_config {
+    struct boot_config common;
+    uint64_t ceiling_gpa; /* ... and end at or below this */
+};
+
+/* Where things are. The command line and the initrd's place are for the device tree to tell. */
+struct boot_dt_entry {
+    uint64_t entry;
+    uint64_t initrd_gpa; /* if there is one */
+};
+
+/* Load an `Image` of Linux: see linux_image.c. */
+int boot_arm64_load(struct boot_dt_entry *out, const struct boot_image *kernel,
+                    const struct boot_dt_config *config, vmm_error *error);
+int boot_riscv64_load(struct boot_dt_entry *out, const struct boot_image *kernel,
+                      const struct boot_dt_config *config, vmm_error *error);
+
+/* ---- x86 ---- */
 
 /* A range of the guest-physical address space as firmware tells of it, in E820's types. */
 enum boot_range_type {
@@ -40,17 +79,13 @@ struct boot_range {
     enum boot_range_type type;
 };
 
-/* What a kernel is given on x86. */
 struct boot_x86_config {
-    visor_memory *memory;
-    const struct boot_range *map;    /* the memory map, sorted */
-    size_t map_count;                /* at most 128, which is what the Linux protocol carries */
-    const char *params;              /* kernel command line */
-    const struct boot_image *initrd; /* NULL: none */
-    uint64_t rsdp_gpa;               /* ACPI's root */
-    uint64_t info_gpa;               /* a page for the structure that the kernel is started with */
-    uint64_t params_gpa;             /* a page for the command line */
-    uint64_t floor_gpa;              /* kernels and the initrd are loaded at or above this */
+    struct boot_config common;
+    const struct boot_range *map; /* the memory map, sorted */
+    size_t map_count;             /* at most 128, which is what the Linux protocol carries */
+    uint64_t rsdp_gpa;            /* ACPI's root */
+    uint64_t info_gpa;            /* a page for the structure that the kernel is started with */
+    uint64_t params_gpa;          /* a page for the command line */
 };
 
 /* How to start it. */
@@ -76,16 +111,21 @@ int boot_elf_load(struct boot_x86_entry *out, const struct boot_image *kernel,
 /* The longest command line that a Linux kernel of x86 keeps, without its NUL. */
 #define BOOT_X86_PARAMS_MAX 2047
 
+/* Writes the command line with its NUL, if it is at most `max` characters long. */
+int boot_x86_write_params(const struct boot_x86_config *config, size_t max, vmm_error *error);
+
+/* ---- for all loaders ---- */
+
 /*
  * Puts the initrd as high as it goes into the RAM region that holds `above`, at or above that
  * address and not past `last` (the highest address its last byte may have).
  */
-int boot_place_initrd(uint64_t *gpa, const struct boot_x86_config *config, uint64_t above,
+int boot_place_initrd(uint64_t *gpa, const struct boot_config *config, uint64_t above,
                       uint64_t last, vmm_error *error);
-/* Writes the command line with its NUL, if it is at most `max` characters long. */
-int boot_write_params(const struct boot_x86_config *config, size_t max, vmm_error *error);
+/* Refuses a command line of more than `max` characters, which the kernel would cut. */
+int boot_check_params(const struct boot_config *config, size_t max, vmm_error *error);
 /* visor_memory_write() with a message. */
-int boot_write(const struct boot_x86_config *config, uint64_t gpa, const void *data, size_t length,
+int boot_write(const struct boot_config *config, uint64_t gpa, const void *data, size_t length,
                const char *what, vmm_error *error);
 
 /* Little-endian numbers at any alignment. The caller has checked the bounds. */

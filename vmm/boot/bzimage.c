@@ -118,15 +118,16 @@ static int choose_address(uint64_t *out, const struct header *header,
                           const struct boot_image *kernel, const struct boot_x86_config *config,
                           vmm_error *error)
 {
-    uint64_t low = (config->floor_gpa + header->alignment - 1) & ~(header->alignment - 1);
+    uint64_t low = (config->common.floor_gpa + header->alignment - 1) & ~(header->alignment - 1);
     const uint64_t mib = 1 << 20;
 
-    if (header->preferred >= config->floor_gpa &&
-        visor_memory_contains(config->memory, header->preferred, header->run_size)) {
+    if (header->preferred >= config->common.floor_gpa &&
+        visor_memory_contains(config->common.memory, header->preferred, header->run_size)) {
         *out = header->preferred;
         return 0;
     }
-    if (header->relocatable && visor_memory_contains(config->memory, low, header->run_size)) {
+    if (header->relocatable &&
+        visor_memory_contains(config->common.memory, low, header->run_size)) {
         *out = low;
         return 0;
     }
@@ -165,13 +166,13 @@ int boot_bzimage_load(struct boot_x86_entry *out, const struct boot_image *kerne
     if (code == 0)
         code = choose_address(&address, &header, kernel, config, error);
     if (code == 0)
-        code = boot_write(config, address, kernel->data + header.setup_size,
+        code = boot_write(&config->common, address, kernel->data + header.setup_size,
                           (size_t)header.kernel_size, "kernel", error);
     if (code == 0)
-        code = boot_write_params(config, header.params_max, error);
-    if (code == 0 && config->initrd != NULL)
-        code = boot_place_initrd(&initrd, config, address + header.run_size, header.initrd_last,
-                                 error);
+        code = boot_x86_write_params(config, header.params_max, error);
+    if (code == 0 && config->common.initrd != NULL)
+        code = boot_place_initrd(&initrd, &config->common, address + header.run_size,
+                                 header.initrd_last, error);
     if (code != 0)
         return code;
 
@@ -186,9 +187,9 @@ int boot_bzimage_load(struct boot_x86_entry *out, const struct boot_image *kerne
     page[VID_MODE] = VID_MODE_NORMAL & 0xff;
     page[VID_MODE + 1] = VID_MODE_NORMAL >> 8;
     boot_put32(page + CMD_LINE_PTR, (uint32_t)config->params_gpa);
-    if (config->initrd != NULL) {
+    if (config->common.initrd != NULL) {
         boot_put32(page + RAMDISK_IMAGE, (uint32_t)initrd);
-        boot_put32(page + RAMDISK_SIZE, (uint32_t)config->initrd->size);
+        boot_put32(page + RAMDISK_SIZE, (uint32_t)config->common.initrd->size);
     }
     boot_put64(page + ZP_RSDP, config->rsdp_gpa);
     page[ZP_SENTINEL] = 0; /* "the boot loader cleared this page" */
@@ -198,5 +199,5 @@ int boot_bzimage_load(struct boot_x86_entry *out, const struct boot_image *kerne
         .entry = address + ENTRY_64,
         .info = config->info_gpa,
     };
-    return boot_write(config, config->info_gpa, page, sizeof(page), "zero page", error);
+    return boot_write(&config->common, config->info_gpa, page, sizeof(page), "zero page", error);
 }

@@ -57,13 +57,13 @@ static int check_header(const struct boot_image *kernel, vmm_error *error)
 {
     const uint8_t *data = kernel->data;
     uint64_t table, size;
-    char looks[96];
+    char looks[BOOT_LOOKS_MAX];
 
     if (kernel->size < E_SIZE)
         return vmm_fail(error, VISOR_EFORMAT,
                         "kernel '%s' is an ELF file that is cut off inside its header",
                         kernel->path);
-    boot_identify(looks, sizeof(looks), data, kernel->size);
+    boot_identify(looks, sizeof(looks), kernel);
     if (data[E_CLASS] != 2 || data[E_DATA] != 1 || boot_get16(data + E_MACHINE) != EM_X86_64)
         return vmm_fail(error, VISOR_EFORMAT, "kernel '%s' is %s; one for x86-64 is needed",
                         kernel->path, looks);
@@ -141,19 +141,19 @@ static int load_segment(uint64_t *end, const struct boot_image *kernel,
 
     if (segment->memory_size == 0)
         return 0;
-    if (segment->paddr < config->floor_gpa)
+    if (segment->paddr < config->common.floor_gpa)
         return vmm_fail(error, VISOR_EFORMAT,
                         "kernel '%s' wants to be loaded at 0x%" PRIx64 ", below 0x%" PRIx64
                         ": it is not a kernel, or not one for a PC",
-                        kernel->path, segment->paddr, config->floor_gpa);
-    if (!visor_memory_contains(config->memory, segment->paddr, segment->memory_size))
+                        kernel->path, segment->paddr, config->common.floor_gpa);
+    if (!visor_memory_contains(config->common.memory, segment->paddr, segment->memory_size))
         return vmm_fail(error, VISOR_ELIMIT,
                         "kernel '%s' needs %" PRIu64 " MiB of memory from address %" PRIu64
                         " MiB on: give the guest more (-m)",
                         kernel->path, segment->memory_size / mib + 1, segment->paddr / mib);
     if (segment->paddr + segment->memory_size > *end)
         *end = segment->paddr + segment->memory_size;
-    return boot_write(config, segment->paddr, kernel->data + segment->offset,
+    return boot_write(&config->common, segment->paddr, kernel->data + segment->offset,
                       (size_t)segment->file_size, "kernel", error);
 }
 
@@ -165,11 +165,11 @@ static int write_start_info(const struct boot_x86_config *config, uint64_t initr
 
     boot_put32(page, SI_MAGIC);
     boot_put32(page + SI_VERSION, 1);
-    if (config->initrd != NULL) {
+    if (config->common.initrd != NULL) {
         boot_put32(page + SI_NR_MODULES, 1);
         boot_put64(page + SI_MODLIST, config->info_gpa + SI_MODULE_AT);
         boot_put64(page + SI_MODULE_AT, initrd);
-        boot_put64(page + SI_MODULE_AT + 8, config->initrd->size);
+        boot_put64(page + SI_MODULE_AT + 8, config->common.initrd->size);
     }
     boot_put64(page + SI_CMDLINE, config->params_gpa);
     boot_put64(page + SI_RSDP, config->rsdp_gpa);
@@ -182,13 +182,14 @@ static int write_start_info(const struct boot_x86_config *config, uint64_t initr
         boot_put64(entry + 8, config->map[i].length);
         boot_put32(entry + 16, config->map[i].type); /* the numbers are those of E820 */
     }
-    return boot_write(config, config->info_gpa, page, sizeof(page), "PVH start information", error);
+    return boot_write(&config->common, config->info_gpa, page, sizeof(page),
+                      "PVH start information", error);
 }
 
 int boot_elf_load(struct boot_x86_entry *out, const struct boot_image *kernel,
                   const struct boot_x86_config *config, vmm_error *error)
 {
-    uint64_t entry = 0, end = config->floor_gpa, initrd = 0;
+    uint64_t entry = 0, end = config->common.floor_gpa, initrd = 0;
     bool has_entry = false, entry_is_loaded = false;
     struct segment segment;
     unsigned int count;
@@ -224,9 +225,9 @@ int boot_elf_load(struct boot_x86_entry *out, const struct boot_image *kernel,
         return vmm_fail(error, VISOR_EFORMAT,
                         "kernel '%s' is malformed: its entry point 0x%" PRIx64 " is outside of it",
                         kernel->path, entry);
-    code = boot_write_params(config, BOOT_X86_PARAMS_MAX, error);
-    if (code == 0 && config->initrd != NULL)
-        code = boot_place_initrd(&initrd, config, end, UINT32_MAX, error);
+    code = boot_x86_write_params(config, BOOT_X86_PARAMS_MAX, error);
+    if (code == 0 && config->common.initrd != NULL)
+        code = boot_place_initrd(&initrd, &config->common, end, UINT32_MAX, error);
     if (code != 0)
         return code;
     *out = (struct boot_x86_entry){

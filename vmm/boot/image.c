@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Files to boot: getting at them, telling what they are, and what all loaders do with them. */
+/* Files to boot: getting at them, and what all loaders do with them. */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -55,153 +54,9 @@ void boot_image_close(struct boot_image *image)
     *image = (struct boot_image){0};
 }
 
-/* ---- what does it look like? ---- */
+/* ---- for all loaders ---- */
 
-/* Magic numbers, most specific first. */
-static const struct signature {
-    size_t offset, length;
-    const char *bytes;
-    const char *name;
-} signatures[] = {
-    {0x38, 4, "ARM\x64", "an arm64 Image (a kernel for aarch64)"},
-    {0x38, 4, "RSC\x05", "a riscv64 Image (a kernel for riscv64)"},
-    {0x24, 4, "\x18\x28\x6f\x01", "a zImage for 32-bit Arm"},
-    {0x04, 4, "zimg", "a compressed EFI kernel (vmlinuz.efi)"},
-    {0, 2, "\x1f\x8b", "a gzip file"},
-    {0, 6,
-     "\xfd"
-     "7zXZ\0",
-     "an xz file"},
-    {0, 4, "\x28\xb5\x2f\xfd", "a zstd file"},
-    {0, 4, "\x02\x21\x4c\x18", "an lz4 file"},
-    {0, 4, "\x04\x22\x4d\x18", "an lz4 file"},
-    {0, 3, "BZh", "a bzip2 file"},
-    {0, 4, "\x89LZO", "an lzop file"},
-    {0, 4, "PK\x03\x04", "a zip file"},
-    {0, 5, "07070", "a cpio archive (an initrd?)"},
-    {257, 5, "ustar", "a tar archive"},
-    {0, 8, "ANDROID!", "an Android boot image"},
-    {0, 4, "\x27\x05\x19\x56", "a U-Boot image (uImage)"},
-    {0, 4, "\xd0\x0d\xfe\xed", "a device tree or FIT image"},
-    {0, 4, "QFI\xfb", "a qcow2 disk image"},
-    {0, 4, "KDMV", "a VMDK disk image"},
-    {0x8001, 5, "CD001", "an ISO 9660 CD image"},
-    {0x438, 2, "\x53\xef", "an ext2/3/4 file system"},
-    {0, 4, "hsqs", "a squashfs file system"},
-    {0, 8, "!<arch>\n", "a library or a Debian package"},
-    {0, 2, "#!", "a script"},
-    {0, 2, "MZ", "an EFI or Windows program"},
-    {510, 2, "\x55\xaa", "a disk image or boot sector"},
-};
-
-/* ELF machine numbers (System V ABI, "Machine Information" registry). */
-static const char *elf_machine(unsigned int machine)
-{
-    switch (machine) {
-    case 3: return "32-bit x86";
-    case 8: return "MIPS";
-    case 20: return "PowerPC";
-    case 21: return "64-bit PowerPC";
-    case 22: return "s390";
-    case 40: return "32-bit Arm";
-    case 62: return "x86-64";
-    case 183: return "aarch64";
-    case 243: return "RISC-V";
-    case 258: return "LoongArch";
-    default: return NULL;
-    }
-}
-
-static void identify_elf(char *out, size_t capacity, const uint8_t *data)
-{
-    static const char *const types[] = {"ELF file", "object file", "program", "shared program",
-                                        "core dump"};
-    bool big_endian = data[5] == 2;
-    unsigned int type = big_endian ? data[17] : boot_get16(data + 16);
-    unsigned int machine = big_endian ? data[18] * 256u + data[19] : boot_get16(data + 18);
-    const char *name = elf_machine(machine);
-    char number[32];
-
-    snprintf(number, sizeof(number), "machine number %u", machine);
-    snprintf(out, capacity, "an ELF %s for %s", type < 5 ? types[type] : types[0],
-             name != NULL ? name : number);
-}
-
-static bool is_text(const uint8_t *data, size_t size)
-{
-    for (size_t i = 0; i < size && i < 256; i++) {
-        if (data[i] >= 0x7f || (data[i] < 0x20 && strchr("\t\n\r\f", data[i]) == NULL) ||
-            data[i] == 0)
-            return false;
-    }
-    return true;
-}
-
-static bool is_zeros(const uint8_t *data, size_t size)
-{
-    for (size_t i = 0; i < size && i < 4096; i++) {
-        if (data[i] != 0)
-            return false;
-    }
-    return true;
-}
-
-void boot_identify(char *out, size_t capacity, const uint8_t *data, size_t size)
-{
-    const char *name = "not a known format";
-
-    if (size >= 0x206 && memcmp(data + 0x202, "HdrS", 4) == 0) {
-        snprintf(out, capacity, "an x86 bzImage");
-        return;
-    }
-    if (size >= 20 && memcmp(data,
-                             "\x7f"
-                             "ELF",
-                             4) == 0) {
-        identify_elf(out, capacity, data);
-        return;
-    }
-    for (size_t i = 0; i < sizeof(signatures) / sizeof(signatures[0]); i++) {
-        const struct signature *s = &signatures[i];
-
-        if (size >= s->offset + s->length && memcmp(data + s->offset, s->bytes, s->length) == 0) {
-            snprintf(out, capacity, "%s", s->name);
-            return;
-        }
-    }
-    if (size == 0)
-        name = "empty";
-    else if (is_zeros(data, size))
-        name = "all zeros";
-    else if (is_text(data, size))
-        name = "a text file";
-    else if (size < 1024)
-        name = "too short to be a kernel";
-    snprintf(out, capacity, "%s", name);
-}
-
-/* ---- x86 ---- */
-
-int boot_x86_load(struct boot_x86_entry *out, const struct boot_image *kernel,
-                  const struct boot_x86_config *config, vmm_error *error)
-{
-    char looks[96];
-
-    /* The magic of bzImage is looked for first: such a file may also be an EFI program. */
-    if (kernel->size >= 0x206 && memcmp(kernel->data + 0x202, "HdrS", 4) == 0)
-        return boot_bzimage_load(out, kernel, config, error);
-    if (kernel->size >= 4 && memcmp(kernel->data,
-                                    "\x7f"
-                                    "ELF",
-                                    4) == 0)
-        return boot_elf_load(out, kernel, config, error);
-    boot_identify(looks, sizeof(looks), kernel->data, kernel->size);
-    return vmm_fail(error, VISOR_EFORMAT,
-                    "kernel '%s' is neither a bzImage nor an ELF file for x86-64: it is %s",
-                    kernel->path, looks);
-}
-
-int boot_write(const struct boot_x86_config *config, uint64_t gpa, const void *data, size_t length,
+int boot_write(const struct boot_config *config, uint64_t gpa, const void *data, size_t length,
                const char *what, vmm_error *error)
 {
     int code = length != 0 ? visor_memory_write(config->memory, gpa, data, length) : 0;
@@ -221,7 +76,7 @@ static uint64_t region_end(const visor_memory *memory, uint64_t gpa)
     return 0;
 }
 
-int boot_place_initrd(uint64_t *gpa, const struct boot_x86_config *config, uint64_t above,
+int boot_place_initrd(uint64_t *gpa, const struct boot_config *config, uint64_t above,
                       uint64_t last, vmm_error *error)
 {
     const struct boot_image *initrd = config->initrd;
@@ -244,16 +99,45 @@ int boot_place_initrd(uint64_t *gpa, const struct boot_x86_config *config, uint6
     return boot_write(config, *gpa, initrd->data, initrd->size, "initrd", error);
 }
 
-int boot_write_params(const struct boot_x86_config *config, size_t max, vmm_error *error)
+int boot_check_params(const struct boot_config *config, size_t max, vmm_error *error)
 {
     size_t length = strlen(config->params);
 
-    if (max > 4095)
-        max = 4095; /* the page that it is given */
     if (length > max)
         return vmm_fail(error, VISOR_ELIMIT,
                         "the kernel command line has %zu characters; this kernel takes %zu", length,
                         max);
-    return boot_write(config, config->params_gpa, config->params, length + 1, "kernel command line",
-                      error);
+    return 0;
+}
+
+/* ---- x86 ---- */
+
+int boot_x86_load(struct boot_x86_entry *out, const struct boot_image *kernel,
+                  const struct boot_x86_config *config, vmm_error *error)
+{
+    char looks[BOOT_LOOKS_MAX];
+
+    /* The magic of bzImage is looked for first: such a file may also be an EFI program. */
+    if (kernel->size >= 0x206 && memcmp(kernel->data + 0x202, "HdrS", 4) == 0)
+        return boot_bzimage_load(out, kernel, config, error);
+    if (kernel->size >= 4 && memcmp(kernel->data,
+                                    "\x7f"
+                                    "ELF",
+                                    4) == 0)
+        return boot_elf_load(out, kernel, config, error);
+    boot_identify(looks, sizeof(looks), kernel);
+    return vmm_fail(error, VISOR_EFORMAT,
+                    "kernel '%s' is neither a bzImage nor an ELF file for x86-64: it is %s",
+                    kernel->path, looks);
+}
+
+int boot_x86_write_params(const struct boot_x86_config *config, size_t max, vmm_error *error)
+{
+    const struct boot_config *common = &config->common;
+    int code = boot_check_params(common, max < 4095 ? max : 4095, error); /* in its page */
+
+    if (code != 0)
+        return code;
+    return boot_write(common, config->params_gpa, common->params, strlen(common->params) + 1,
+                      "kernel command line", error);
 }

@@ -59,8 +59,8 @@ struct machine_board {
     int (*add_devices)(struct machine *machine, vmm_error *error);
     void (*free_devices)(struct machine *machine);
     bool (*power_button)(struct machine *machine);
-    /* Firmware tables and the kernel. */
-    int (*load)(struct machine *machine, vmm_error *error);
+    /* The kernel (config.kernel, unpacked) and what it is told of the machine. */
+    int (*load)(struct machine *machine, const struct boot_image *kernel, vmm_error *error);
     /* Each vCPU, in order of ids. */
     int (*init_vcpu)(struct machine *machine, visor_vcpu *vcpu, vmm_error *error);
 };

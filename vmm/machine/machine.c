@@ -292,6 +292,18 @@ static int make_vcpus(struct machine *machine, vmm_error *error)
     return 0;
 }
 
+static int load_kernel(struct machine *machine, vmm_error *error)
+{
+    const struct boot_image *kernel = machine->config.kernel;
+    struct boot_image unpacked = {0};
+    int code = boot_unpack(&unpacked, kernel, machine->config.memory_size, error);
+
+    if (code >= 0)
+        code = machine->board->load(machine, code != 0 ? &unpacked : kernel, error);
+    boot_image_close(&unpacked);
+    return code;
+}
+
 int machine_create(struct machine **out, visor_hypervisor *hv, const struct machine_config *config,
                    vmm_error *error)
 {
@@ -326,7 +338,7 @@ int machine_create(struct machine **out, visor_hypervisor *hv, const struct mach
     if (code == 0)
         code = add_virtio_devices(machine, error);
     if (code == 0)
-        code = board->load(machine, error);
+        code = load_kernel(machine, error);
     if (code == 0)
         code = make_vcpus(machine, error);
     if (code != 0) {

@@ -25,21 +25,22 @@
 #include "machine/acpi.h"
 #include "machine/board.h"
 
-#define GDT_GPA         0x500
-#define INFO_GPA        0x7000
-#define PAGE_TABLES_GPA 0x9000
-#define PARAMS_GPA      0x20000
-#define LOW_RAM_END     0xa0000
-#define ACPI_GPA        0xe0000
-#define ACPI_LENGTH     0x20000
-#define KERNEL_FLOOR    0x100000
-#define HOLE_START      0xc0000000ull
-#define HOLE_END        0x100000000ull
-#define IOAPIC_GPA      0xfec00000u
-#define LAPIC_GPA       0xfee00000u
-#define IDENTITY_GPA    0xfeffc000u
-#define TSS_GPA         0xfeffd000u
-#define RTC_PORT        0x70
+#define GDT_GPA            0x500
+#define INFO_GPA           0x7000
+#define PAGE_TABLES_GPA    0x9000
+#define PAGE_TABLES_LENGTH 0x6000
+#define PARAMS_GPA         0x20000
+#define LOW_RAM_END        0xa0000
+#define ACPI_GPA           0xe0000
+#define ACPI_LENGTH        0x20000
+#define KERNEL_FLOOR       0x100000
+#define HOLE_START         0xc0000000ull
+#define HOLE_END           0x100000000ull
+#define IOAPIC_GPA         0xfec00000u
+#define LAPIC_GPA          0xfee00000u
+#define IDENTITY_GPA       0xfeffc000u
+#define TSS_GPA            0xfeffd000u
+#define RTC_PORT           0x70
 
 /* COM1 to COM4. Neighbours share a line on a PC; here ports 3 and 4 have lines of their own, so
  * that each line belongs to one device. */
@@ -179,9 +180,10 @@ static bool pc_power_button(struct machine *machine)
 
 static int load_tables(struct machine *machine, vmm_error *error)
 {
-    static uint64_t tables[6][512];
-    struct pc *pc = machine->board_data;
+    const struct pc *pc = machine->board_data;
     uint64_t gdt[5] = {0, 0, CODE64, DATA, TSS_BUSY};
+    uint64_t *tables;
+    void *memory;
     int code;
 
     if (pc->entry.protocol == BOOT_X86_PVH)
@@ -191,15 +193,17 @@ static int load_tables(struct machine *machine, vmm_error *error)
         return vmm_fail_visor(error, code, "descriptor table");
 
     /* The first 4 GiB onto themselves, in pages of 2 MiB (SDM vol. 3A, 4.5.4): present, writable;
-     * bit 7: this is the page. */
-    memset(tables, 0, sizeof(tables));
-    tables[0][0] = (PAGE_TABLES_GPA + 0x1000) | 3;
+     * bit 7: this is the page. One table of each upper level, then four, side by side. */
+    code = visor_memory_ptr(&memory, machine->memory, PAGE_TABLES_GPA, PAGE_TABLES_LENGTH);
+    if (code < 0)
+        return vmm_fail_visor(error, code, "page tables");
+    tables = memory;
+    tables[0] = (PAGE_TABLES_GPA + 0x1000) | 3;
     for (uint64_t i = 0; i < 4; i++)
-        tables[1][i] = (PAGE_TABLES_GPA + 0x2000 + i * 0x1000) | 3;
+        tables[512 + i] = (PAGE_TABLES_GPA + 0x2000 + i * 0x1000) | 3;
     for (uint64_t i = 0; i < 4 * 512ull; i++)
-        tables[2 + i / 512][i % 512] = i << 21 | 0x83;
-    code = visor_memory_write(machine->memory, PAGE_TABLES_GPA, tables, sizeof(tables));
-    return code < 0 ? vmm_fail_visor(error, code, "page tables") : 0;
+        tables[1024 + i] = i << 21 | 0x83;
+    return 0;
 }
 
 static int load_acpi(struct machine *machine, vmm_error *error)
@@ -230,22 +234,25 @@ static int load_acpi(struct machine *machine, vmm_error *error)
     return code < 0 ? code : 0;
 }
 
-static int pc_load(struct machine *machine, vmm_error *error)
+static int pc_load(struct machine *machine, const struct boot_image *kernel, vmm_error *error)
 {
     struct pc *pc = machine->board_data;
     struct boot_range map[8];
     struct boot_x86_config config = {
-        .memory = machine->memory,
+        .common =
+            {
+                .memory = machine->memory,
+                .params = machine->config.params,
+                .initrd = machine->config.initrd,
+                .floor_gpa = KERNEL_FLOOR,
+            },
         .map = map,
         .map_count = memory_map(map, machine),
-        .params = machine->config.params,
-        .initrd = machine->config.initrd,
         .rsdp_gpa = ACPI_GPA,
         .info_gpa = INFO_GPA,
         .params_gpa = PARAMS_GPA,
-        .floor_gpa = KERNEL_FLOOR,
     };
-    int code = boot_x86_load(&pc->entry, machine->config.kernel, &config, error);
+    int code = boot_x86_load(&pc->entry, kernel, &config, error);
 
     if (code == 0)
         code = load_acpi(machine, error);
