@@ -21,9 +21,9 @@ number() { # number OPTION VALUE
 # Tools such as mke2fs are outside the path of ordinary users.
 PATH=$PATH:/usr/sbin:/sbin
 
-cache_folder() { # set $cache, and see that it can be written
+cache_folder() { # cache_folder NAME: set $cache, and see that it can be written
     [ -n "${HOME-}" ] || HOME=$(getent passwd "$(id -u)" | cut -d : -f 6)
-    cache=${VISOR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/visor}/lab
+    cache=${VISOR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/visor}/$1
     { mkdir -p "$cache" && [ -x "$cache" ]; } 2>/dev/null ||
         die "cannot make or enter $cache (set VISOR_CACHE)"
     cache=$(cd "$cache" && pwd)
@@ -69,8 +69,7 @@ private_apt() { # private_apt TOOL ARG...: apt with lists and cache of its own, 
         -o Acquire::Languages=none -o Acquire::Retries=3 -o APT::Update::Error-Mode=any "$@"
 }
 
-fetch() { # fetch SUITE KERNEL-PACKAGE: unpack it and busybox-static into $A/x
-    echo "$me: fetching $2 ($1, $deb), once" >&2
+archive() { # archive SUITE: read the lists of that suite
     fetch_from=$(mirror)
     [ -n "$fetch_from" ] || die "no Debian archive in apt's sources (set LAB_MIRROR)"
     fetch_ring=/usr/share/keyrings/debian-archive-keyring.gpg
@@ -79,15 +78,23 @@ fetch() { # fetch SUITE KERNEL-PACKAGE: unpack it and busybox-static into $A/x
     : >"$A/status"
     echo "deb [signed-by=$fetch_ring] $fetch_from $1 main" >"$A/sources.list"
     private_apt apt-get update >&2 || die "cannot read $fetch_from ($1, $deb): no network?"
+}
+
+unpack() { # unpack PACKAGE...: of the suite of archive, into $A/x
+    (cd "$A/deb" && private_apt apt-get download "$@" >&2) || die "cannot download $*"
+    for fetch_deb in "$A"/deb/*.deb; do
+        dpkg-deb -x "$fetch_deb" "$A/x" || die "cannot unpack ${fetch_deb##*/}"
+    done
+}
+
+fetch() { # fetch SUITE KERNEL-PACKAGE: unpack it and busybox-static into $A/x
+    echo "$me: fetching $2 ($1, $deb), once" >&2
+    archive "$1"
     # linux-image-amd64 is empty and depends on the kernel proper.
     fetch_image=$(private_apt apt-cache depends "$2" |
         awk '/Depends: linux-image-[0-9]/ { print $2; exit }')
     fetch_image=${fetch_image:-$2}
-    (cd "$A/deb" && private_apt apt-get download "$fetch_image" busybox-static >&2) ||
-        die "cannot download $fetch_image and busybox-static"
-    for fetch_deb in "$A"/deb/*.deb; do
-        dpkg-deb -x "$fetch_deb" "$A/x" || die "cannot unpack ${fetch_deb##*/}"
-    done
+    unpack "$fetch_image" busybox-static
     cp "$A"/x/boot/vmlinu[xz]-* "$A/new/kernel" || die "$fetch_image holds no kernel"
 }
 
