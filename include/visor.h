@@ -8,6 +8,7 @@
 #ifndef VISOR_H
 #define VISOR_H
 
+#include <visor/aarch64.h>
 #include <visor/base.h>
 #include <visor/debug.h>
 #include <visor/error.h>
@@ -15,6 +16,7 @@
 #include <visor/io.h>
 #include <visor/irq.h>
 #include <visor/memory.h>
+#include <visor/riscv64.h>
 #include <visor/snapshot.h>
 #include <visor/vcpu.h>
 #include <visor/vm.h>

@@ -43,11 +43,13 @@ struct kvm_exit_memory_fault {
 #define KVM_MEMORY_EXIT_FLAG_PRIVATE (1ULL << 3)
 #endif
 
-/* Out of tree (Android's and ChromeOS's kernels): protected VMs on x86. */
-#define KVM_CAP_X86_PROTECTED_VM              0xffbadab2
-#define KVM_CAP_X86_PROTECTED_VM_FLAGS_SET_FW 0
-#define KVM_CAP_X86_PROTECTED_VM_FLAGS_INFO   1
-#define KVM_X86_PKVM_PROTECTED_VM             28
+/* Out of tree (Android's and ChromeOS's kernels): protected VMs. The flags and the structure are the
+ * same for both capabilities. */
+#define KVM_CAP_ARM_PROTECTED_VM          0xffbadab1
+#define KVM_CAP_X86_PROTECTED_VM          0xffbadab2
+#define KVM_CAP_PROTECTED_VM_FLAGS_SET_FW 0
+#define KVM_CAP_PROTECTED_VM_FLAGS_INFO   1
+#define KVM_X86_PKVM_PROTECTED_VM         28
 struct kvm_protected_vm_info {
     __u64 firmware_size; /* bytes */
     __u64 reserved[7];

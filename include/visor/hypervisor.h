@@ -35,6 +35,18 @@ VISOR_BEGIN_DECLS
       "the in-kernel local APIC has the TSC deadline timer")                                       \
     X(X86_TSC_OFFSET, "x86_tsc_offset", HV,                                                        \
       "writing IA32_TSC gives the guest its own counter offset")                                   \
+    X(AARCH64_GIC_V2, "aarch64_gic_v2", HV, "an interrupt controller of version 2 for guests")     \
+    X(AARCH64_GIC_V3, "aarch64_gic_v3", HV, "an interrupt controller of version 3 for guests")     \
+    X(AARCH64_ITS, "aarch64_its", HV, "an Interrupt Translation Service for guests")               \
+    X(AARCH64_PMU, "aarch64_pmu", HV, "performance monitors for guests")                           \
+    X(AARCH64_SVE, "aarch64_sve", HV, "scalable vectors: the longest in bits")                     \
+    X(AARCH64_PAUTH, "aarch64_pauth", HV, "pointer authentication for guests")                     \
+    X(AARCH64_EL2, "aarch64_el2", HV, "guests can use virtualization")                             \
+    X(AARCH64_MTE, "aarch64_mte", HV, "memory tagging for guests")                                 \
+    X(AARCH64_STOLEN_TIME, "aarch64_stolen_time", HV, "guests can be told of stolen time")         \
+    X(AARCH64_COUNTER_OFFSET, "aarch64_counter_offset", HV,                                        \
+      "the guest's counters can be set back for the whole VM")                                     \
+    X(RISCV_AIA, "riscv_aia", HV, "an APLIC and IMSICs for guests")                                \
     X(IRQCHIP, "irqchip", HV, "an interrupt controller inside the hypervisor")                     \
     X(IRQCHIP_SPLIT, "irqchip_split", HV,                                                          \
       "local APICs inside the hypervisor, PIC and I/O APIC outside")                               \
@@ -55,6 +67,8 @@ VISOR_BEGIN_DECLS
       "guest hypercalls can exit: mask or count of the ones that can")                             \
     X(DEBUG, "debug", VM, "guest debugging: single step")                                          \
     X(HW_BREAKPOINTS, "hw_breakpoints", VM, "number of hardware breakpoints of a vCPU")            \
+    X(HW_WATCHPOINTS, "hw_watchpoints", VM,                                                        \
+      "number of hardware watchpoints, if they are not among the breakpoints")                     \
     X(NMI, "nmi", VM, "non-maskable interrupts can be injected")                                   \
     X(MP_STATE, "mp_state", VM, "the multiprocessor state of a vCPU can be read and set")          \
     X(SNAPSHOT, "snapshot", VM, "a VM can be saved and restored")                                  \

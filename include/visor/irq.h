@@ -55,6 +55,27 @@ VISOR_API int visor_vm_set_routes(visor_vm *vm, const visor_route *routes, size_
 /* Sends one message now. Returns 1 if it was delivered, 0 if the guest ignores it. */
 VISOR_API int visor_vm_send_msi(visor_vm *vm, const visor_msi *msi);
 
+/*
+ * State of the interrupt chip as a list of registers, on architectures other than x86 (which has a
+ * structure for each of its chips): group and offset as in the architecture's header.
+ */
+typedef struct visor_irqchip_reg {
+    uint32_t group;
+    uint32_t vcpu; /* id, for registers that every vCPU has; else 0 */
+    uint64_t offset;
+    uint64_t value;
+} visor_irqchip_reg;
+
+/*
+ * All registers that matter to a guest. Fills in up to capacity; returns how many there are. State
+ * that the chip keeps in guest memory (Arm: tables of the ITS, pending LPIs) is written there first,
+ * and read from there when the list is set: save memory after this, restore it before. No vCPU may
+ * be running.
+ */
+VISOR_API int visor_vm_get_irqchip(visor_irqchip_reg *out, size_t capacity, visor_vm *vm);
+/* Sets such a list, in any order, on a VM whose chip has the same shape. */
+VISOR_API int visor_vm_set_irqchip(visor_vm *vm, const visor_irqchip_reg *regs, size_t count);
+
 VISOR_END_DECLS
 
 #endif

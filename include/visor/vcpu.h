@@ -140,6 +140,13 @@ typedef struct visor_exit {
     };
 } visor_exit;
 
+/* A register with its value, for lists of registers; id is numbered as the architecture's header
+ * says. */
+typedef struct visor_reg {
+    uint64_t id;
+    uint64_t value;
+} visor_reg;
+
 /*
  * Creates the vCPU `id` of the VM, in architectural reset state. With an interrupt chip in the
  * kernel, x86 vCPUs other than 0 wait for a start-up interrupt. EEXIST: the id was used before

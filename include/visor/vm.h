@@ -38,6 +38,9 @@ typedef struct visor_vm_config {
     visor_protection protection;
     uint32_t split_pins;          /* pins of the outer I/O APIC of a split chip; 0: 24 */
     uint32_t dirty_ring_entries;  /* power of two: log dirty pages in per-vCPU rings; 0: bitmap */
+    /* Width of guest-physical addresses, at most VISOR_CAP_GPA_BITS of the hypervisor. 0: its own
+     * choice, wide enough for the memory. Only Arm's can be narrower than the host's. */
+    uint32_t gpa_bits;
     bool no_read_only;            /* answer 0 for VISOR_CAP_READ_ONLY */
     bool no_pit;                  /* kernel irqchip without the interval timer */
 } visor_vm_config;
@@ -57,6 +60,14 @@ VISOR_API visor_hypervisor *visor_vm_hypervisor(visor_vm *vm); /* borrowed */
 VISOR_API visor_memory *visor_vm_memory(visor_vm *vm);         /* borrowed */
 VISOR_API visor_arch visor_vm_arch(const visor_vm *vm);
 VISOR_API visor_irqchip visor_vm_irqchip(const visor_vm *vm);
+
+/*
+ * Says that all vCPUs have been created: completes the interrupt chip and whatever else depends on
+ * them. The first visor_vcpu_run() does it, and so does the first use of the interrupt chip, so
+ * that only a caller who wants its errors early needs it. On x86 nothing depends on them; elsewhere
+ * visor_vcpu_create() is ESTATE from then on.
+ */
+VISOR_API int visor_vm_seal(visor_vm *vm);
 
 /* The value of a capability for this VM; 0 if absent. */
 VISOR_API int64_t visor_vm_cap(visor_vm *vm, visor_cap cap);
@@ -161,6 +172,12 @@ VISOR_API int visor_vm_set_clock(visor_vm *vm, uint64_t ns);
  * hypercall ABI) leave as VISOR_EXIT_HYPERCALL. Before any vCPU runs.
  */
 VISOR_API int visor_vm_enable_hypercalls(visor_vm *vm, uint32_t first, uint32_t count);
+
+/*
+ * Loads the hypervisor's firmware of a protected VM at gpa and returns its size in bytes through
+ * out. Before any vCPU runs. ELIMIT: it is larger than max_size. ENOENT: there is none.
+ */
+VISOR_API int visor_vm_load_firmware(uint64_t *out, visor_vm *vm, uint64_t gpa, uint64_t max_size);
 
 VISOR_END_DECLS
 

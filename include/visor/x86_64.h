@@ -347,11 +347,6 @@ VISOR_API int visor_x86_set_tss_area(visor_vm *vm, uint64_t gpa);
 VISOR_API int visor_x86_set_bus_lock_exits(visor_vm *vm, bool on);
 /* Whether the guest can read MSR_PLATFORM_INFO (on by default; off for favoured cores). */
 VISOR_API int visor_x86_set_platform_info(visor_vm *vm, bool on);
-/*
- * Loads the hypervisor's firmware of a protected VM at gpa and returns its size through out.
- * ELIMIT: it is larger than max_size. ENOENT: there is none.
- */
-VISOR_API int visor_x86_load_firmware(uint64_t *out, visor_vm *vm, uint64_t gpa, uint64_t max_size);
 
 /* ---- time ---- */
 

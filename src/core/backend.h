@@ -43,8 +43,8 @@ struct visor__hv_ops {
     int (*open)(visor_hypervisor *hv);
     /* REQUIRED. */
     void (*close)(visor_hypervisor *hv);
-    /* REQUIRED. A capability without a VM; 0 for what is not known here. Never fails. Asked only for
-     * what the tables leave open, see visor__cap_by_table() in cap.c: a missing table or member
+    /* REQUIRED. A capability without a VM; 0 for what is not known here. Never fails. Asked only
+     * for what the tables leave open, see visor__cap_by_table() in cap.c: a missing table or member
      * means 0, and the simple ones whose member is there are 1. */
     int64_t (*cap)(visor_hypervisor *hv, visor_cap cap);
     /* x86: what visor_x86_supported_cpuid() and visor_x86_msr_list() return, same convention. */
@@ -69,8 +69,8 @@ struct visor__vm_ops {
     /*
      * REQUIRED. Creates the VM and its interrupt chip as vm->config says; a configuration that the
      * host cannot do is EUNSUPPORTED with the alternatives in the hint. Slots come afterwards. A
-     * kernel chip of x86 starts with the routes of visor__irq_create(): gsi 0-15 to the PICs and the
-     * I/O APIC, 16-23 to the I/O APIC.
+     * kernel chip of x86 starts with the routes of visor__irq_create(): gsi 0-15 to the PICs and
+     * the I/O APIC, 16-23 to the I/O APIC.
      */
     int (*create)(visor_vm *vm);
     /* REQUIRED. All vCPUs are destroyed before. */
@@ -79,11 +79,21 @@ struct visor__vm_ops {
     int64_t (*cap)(visor_vm *vm, visor_cap cap);
     /* REQUIRED. VM lock. Makes the memory visible to the guest. */
     int (*map)(visor_vm *vm, const struct visor__slot_map *map);
-    /* REQUIRED. VM lock. No guest access may reach the memory once this returns. Gets what map got. */
+    /* REQUIRED. VM lock. No guest access may reach the memory once this returns. Gets what map got.
+     */
     int (*unmap)(visor_vm *vm, const struct visor__slot_map *map);
     int (*native_cap)(int64_t *out, visor_vm *vm, uint32_t number);
     int (*native_handle)(visor_file *out, visor_vm *vm);
     int (*create_vfio)(visor_file *out, visor_vm *vm);
+    /*
+     * VM lock. All vCPUs exist, and none has run: what had to wait for that, the interrupt chip
+     * first of all. Called once, before the first run and before the first use of irq_ops but for
+     * set_routes; no vCPU is created afterwards. NULL: nothing depends on it, and vCPUs may be
+     * created at any time.
+     */
+    int (*seal)(visor_vm *vm);
+    /* VM lock. */
+    int (*load_firmware)(uint64_t *out, visor_vm *vm, uint64_t gpa, uint64_t max_size);
     /* Before any vCPU has run. */
     int (*enable_hypercalls)(visor_vm *vm, uint32_t first, uint32_t count);
     /*
@@ -125,10 +135,15 @@ struct visor__vcpu_ops {
      * this VM does not have: EUNSUPPORTED. Pieces of variable size are arrays or images.
      * MSRS is never asked for: it goes through x86->get_msrs. NESTED is empty (0) while the guest
      * does not use virtualization, so that such a snapshot fits any hypervisor; setting it with
-     * length 0 leaves nested guest mode and forgets VMXON and the like.
+     * length 0 leaves nested guest mode and forgets VMXON and the like. Lists of registers
+     * (visor_reg) are in the numbers of the architecture's header; setting one skips registers that
+     * have their value already. Setting the piece `features` or a list that describes the processor
+     * to something else than the vCPU has: EMISMATCH, naming what differs.
      */
     int (*get_state)(void *buf, size_t capacity, visor_vcpu *vcpu, enum visor__state piece);
     int (*set_state)(visor_vcpu *vcpu, enum visor__state piece, const void *buf, size_t length);
+    /* Back to the state after creation. NULL: the core sets every piece to its reset value. */
+    int (*reset)(visor_vcpu *vcpu);
     int (*paused)(visor_vcpu *vcpu);
     int (*native_enable)(visor_vcpu *vcpu, uint32_t number, const uint64_t args[4]);
 };
@@ -141,6 +156,10 @@ struct visor__irq_ops {
     int (*remove_event)(visor_vm *vm, uint32_t gsi, visor_event event);
     int (*set_routes)(visor_vm *vm, const visor_route *routes, size_t count);
     int (*send_msi)(visor_vm *vm, const visor_msi *msi); /* 1 delivered, 0 ignored by the guest */
+    /* VM lock, no vCPU runs. The chip as registers, as visor_vm_get_irqchip() and its counterpart;
+     * x86 has x86_ops.get_chip instead. */
+    int (*get_regs)(visor_irqchip_reg *out, size_t capacity, visor_vm *vm);
+    int (*set_regs)(visor_vm *vm, const visor_irqchip_reg *regs, size_t count);
 };
 
 /* Guest writes that signal events inside the hypervisor. VM lock; already checked for duplicates.
@@ -187,12 +206,12 @@ struct visor__x86_ops {
     int (*interrupt)(visor_vcpu *vcpu, uint8_t vector);
     int (*request_irq_window)(visor_vcpu *vcpu, bool on);
     int (*nmi)(visor_vcpu *vcpu);
-    /* REQUIRED. At most VISOR__MSR_BATCH at a time. Returns how many were done before the first that
-     * failed (== count: all). The error of that one is set by the backend: ENOENT on get, EREFUSED
-     * on set. */
+    /* REQUIRED. At most VISOR__MSR_BATCH at a time. Returns how many were done before the first
+     * that failed (== count: all). The error of that one is set by the backend: ENOENT on get,
+     * EREFUSED on set. */
     int (*get_msrs)(visor_x86_msr *msrs, size_t count, visor_vcpu *vcpu);
     int (*set_msrs)(visor_vcpu *vcpu, const visor_x86_msr *msrs, size_t count);
-    /* VM lock, for this and all up to load_firmware. The chips among enum visor__vm_state, same
+    /* VM lock, for this and all up to set_platform_info. The chips among enum visor__vm_state, same
      * convention as get_state. */
     int (*get_chip)(void *buf, size_t capacity, visor_vm *vm, enum visor__vm_state piece);
     int (*set_chip)(visor_vm *vm, enum visor__vm_state piece, const void *buf, size_t length);
@@ -203,11 +222,43 @@ struct visor__x86_ops {
     int (*set_tss_area)(visor_vm *vm, uint64_t gpa);
     int (*set_bus_lock_exits)(visor_vm *vm, bool on);
     int (*set_platform_info)(visor_vm *vm, bool on);
-    int (*load_firmware)(uint64_t *out, visor_vm *vm, uint64_t gpa, uint64_t max_size);
     /* NULL: the core computes them with MSR 0x10 and the host's counter. */
     int (*get_tsc_offset)(uint64_t *out, visor_vcpu *vcpu);
     int (*set_tsc_offset)(visor_vcpu *vcpu, uint64_t offset);
     int (*get_tsc_hz)(uint64_t *out, visor_vcpu *vcpu);
+};
+
+/* AArch64 guests. Required for backends that list VISOR_ARCH_AARCH64. */
+struct visor__aarch64_ops {
+    /*
+     * REQUIRED. VM lock. Before the first vCPU, once. config is checked, but for the host: replaces
+     * every VISOR_AUTO by ON or OFF and every 0 that stands for the host's choice by the choice;
+     * addresses are there already. EUNSUPPORTED, with the alternatives in the hint, for what the
+     * host lacks. With VISOR_IRQCHIP_KERNEL creates the GIC, which seal() completes.
+     */
+    int (*configure)(visor_vm *vm, visor_aarch64_config *config);
+    /* One register, as the public functions with these names. */
+    int (*get_reg)(uint64_t *out, visor_vcpu *vcpu, uint32_t reg);
+    int (*set_reg)(visor_vcpu *vcpu, uint32_t reg, uint64_t value);
+    int (*get_vector)(uint64_t out[2], visor_vcpu *vcpu, unsigned n);
+    int (*set_vector)(visor_vcpu *vcpu, unsigned n, const uint64_t value[2]);
+    /* Any thread; vcpu_id and intid are checked. */
+    int (*set_private_irq)(visor_vm *vm, uint32_t vcpu_id, uint32_t intid, bool level);
+    int (*set_irq_input)(visor_vm *vm, uint32_t vcpu_id, bool fiq, bool level);
+    int (*outputs)(uint32_t *out, visor_vcpu *vcpu);
+    /* VM lock for these. */
+    int (*set_counter_offset)(visor_vm *vm, uint64_t ticks);
+    int (*get_tags)(uint8_t *tags, visor_vm *vm, uint64_t gpa, uint64_t length);
+    int (*set_tags)(visor_vm *vm, uint64_t gpa, uint64_t length, const uint8_t *tags);
+};
+
+/* RISC-V guests. Required for backends that list VISOR_ARCH_RISCV64. */
+struct visor__riscv_ops {
+    /* REQUIRED. As aarch64_ops.configure; with VISOR_IRQCHIP_KERNEL creates the AIA. */
+    int (*configure)(visor_vm *vm, visor_riscv_config *config);
+    int (*get_reg)(uint64_t *out, visor_vcpu *vcpu, uint32_t reg);
+    int (*set_reg)(visor_vcpu *vcpu, uint32_t reg, uint64_t value);
+    int (*set_irq_input)(visor_vm *vm, uint32_t vcpu_id, bool level);
 };
 
 struct visor_backend {
@@ -215,7 +266,7 @@ struct visor_backend {
     const char *summary; /* a line for people */
     bool is_auto;        /* "auto" may take it */
     uint32_t arches;     /* bit 1 << VISOR_ARCH_...: guests it can run on this host */
-    size_t hv_size, vm_size, vcpu_size; /* private bytes */
+    size_t hv_size, vm_size, vcpu_size;  /* private bytes */
     const struct visor__option *options; /* ended by a NULL name; NULL: none */
 
     const struct visor__hv_ops *hv;
@@ -228,6 +279,8 @@ struct visor_backend {
     const struct visor__debug_ops *debug;
     const struct visor__clock_ops *clock;
     const struct visor__x86_ops *x86;
+    const struct visor__aarch64_ops *aarch64;
+    const struct visor__riscv_ops *riscv;
 };
 
 /* All backends of this build, in the order of "auto"; ended by NULL (backends.c). */

@@ -42,6 +42,7 @@ int visor__cap_by_table(const struct visor_backend *backend, visor_cap cap)
 {
     const struct visor__irq_ops *irq = backend->irq;
     const struct visor__x86_ops *x86 = backend->x86;
+    const struct visor__aarch64_ops *aarch64 = backend->aarch64;
 
     switch (cap) {
     /* Every backend has what these need; I/O events are the core's where it has no table. */
@@ -60,7 +61,8 @@ int visor__cap_by_table(const struct visor_backend *backend, visor_cap cap)
     case VISOR_CAP_IRQFD_RESAMPLE: return ask_if(irq != NULL && irq->add_event != NULL);
     case VISOR_CAP_DIRTY_RING: return ask_if(backend->dirty != NULL);
     case VISOR_CAP_DEBUG:
-    case VISOR_CAP_HW_BREAKPOINTS: return ask_if(backend->debug != NULL);
+    case VISOR_CAP_HW_BREAKPOINTS:
+    case VISOR_CAP_HW_WATCHPOINTS: return ask_if(backend->debug != NULL);
     case VISOR_CAP_VFIO: return ask_if(backend->vm->create_vfio != NULL);
     case VISOR_CAP_HYPERCALLS: return ask_if(backend->vm->enable_hypercalls != NULL);
     case VISOR_CAP_X86_BUS_LOCK: return ask_if(x86 != NULL && x86->set_bus_lock_exits != NULL);
@@ -70,6 +72,18 @@ int visor__cap_by_table(const struct visor_backend *backend, visor_cap cap)
     case VISOR_CAP_X86_NESTED_STATE_SIZE:
     case VISOR_CAP_X86_TSC_DEADLINE:
     case VISOR_CAP_X86_TSC_OFFSET: return ask_if(x86 != NULL);
+    case VISOR_CAP_AARCH64_GIC_V2:
+    case VISOR_CAP_AARCH64_GIC_V3:
+    case VISOR_CAP_AARCH64_ITS:
+    case VISOR_CAP_AARCH64_PMU:
+    case VISOR_CAP_AARCH64_SVE:
+    case VISOR_CAP_AARCH64_PAUTH:
+    case VISOR_CAP_AARCH64_EL2:
+    case VISOR_CAP_AARCH64_STOLEN_TIME: return ask_if(aarch64 != NULL);
+    case VISOR_CAP_AARCH64_MTE: return ask_if(aarch64 != NULL && aarch64->get_tags != NULL);
+    case VISOR_CAP_AARCH64_COUNTER_OFFSET:
+        return ask_if(aarch64 != NULL && aarch64->set_counter_offset != NULL);
+    case VISOR_CAP_RISCV_AIA: return ask_if(backend->riscv != NULL);
     default: return VISOR__CAP_ASK;
     }
 }

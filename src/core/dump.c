@@ -16,6 +16,23 @@ void visor__say(const struct visor__printer *out, const char *format, ...)
     out->print(out->context, line);
 }
 
+void visor__dump_mp_state(const void *value, size_t length, const struct visor__printer *out)
+{
+    static const char *const names[] = {
+        [VISOR_MP_RUNNABLE] = "runnable",
+        [VISOR_MP_UNINITIALIZED] = "waits for INIT",
+        [VISOR_MP_INIT_RECEIVED] = "waits for SIPI",
+        [VISOR_MP_HALTED] = "halted",
+        [VISOR_MP_SIPI_RECEIVED] = "SIPI received",
+        [VISOR_MP_STOPPED] = "stopped",
+    };
+    const uint32_t state = *(const uint32_t *)value;
+
+    (void)length;
+    visor__say(out, "mp_state   %u (%s)", state,
+               state < sizeof(names) / sizeof(names[0]) ? names[state] : "unknown");
+}
+
 int visor_vcpu_dump(visor_vcpu *vcpu, void (*print)(void *context, const char *line), void *context)
 {
     const struct visor__printer out = {.print = print, .context = context};

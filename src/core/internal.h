@@ -35,6 +35,12 @@ struct visor_vm {
     struct visor__irq_table *irq; /* irq.c: events and routes */
     visor_vcpu *vcpus;            /* every vCPU ever created, by next; see vcpu_free() */
     atomic_ullong host_tsc_hz;    /* measured once, so that all vCPUs agree; 0: not yet */
+    bool configured;              /* `machine` is decided. VM lock */
+    atomic_bool sealed;           /* no vCPU will come any more, see vm_ops.seal */
+    union {
+        visor_aarch64_config aarch64;
+        visor_riscv_config riscv;
+    } machine; /* of config.arch; x86 needs none */
     void *priv;
 };
 

@@ -33,6 +33,13 @@ static const struct visor__irq_ops *ops_of(visor_vm *vm, const char *operation)
     return vm->hv->backend->irq;
 }
 
+/* The same, for what needs the chip to be complete. Returns 0 or the error. */
+static int ready_ops_of(const struct visor__irq_ops **out, visor_vm *vm, const char *operation)
+{
+    *out = ops_of(vm, operation);
+    return *out == NULL ? VISOR_EUNSUPPORTED : visor_vm_seal(vm);
+}
+
 /* How many pins a chip has for this VM; 0: the VM does not have the chip in the hypervisor. */
 static uint32_t pins_of(const visor_vm *vm, visor_chip chip)
 {
@@ -79,7 +86,7 @@ static int check_route(const visor_vm *vm, const visor_route *route)
  * The routes that hypervisors give a new x86 chip (KVM: kvm_setup_default_irq_routing()), so that
  * a snapshot of a VM that never set its own is complete.
  */
-static int default_routes(struct visor__irq_table *table)
+static int default_x86_routes(struct visor__irq_table *table)
 {
     size_t count = 0;
 
@@ -99,13 +106,38 @@ static int default_routes(struct visor__irq_table *table)
     return 0;
 }
 
+/* gsi n is pin n of the one chip (KVM: vgic_setup_default_irq_routing() and its like for the AIA).
+ */
+static int default_routes(struct visor__irq_table *table, visor_chip chip, uint32_t pins)
+{
+    table->routes = calloc(pins > 0 ? pins : 1, sizeof(*table->routes));
+    if (table->routes == NULL)
+        return visor__error(VISOR_ENOMEM, "", "visor_vm_seal", "no memory for the routes");
+    for (uint32_t gsi = 0; gsi < pins; gsi++)
+        table->routes[gsi] = (visor_route){.gsi = gsi, .chip = chip, .pin = gsi};
+    table->route_count = pins;
+    return 0;
+}
+
+int visor__irq_sealed(visor_vm *vm)
+{
+    struct visor__irq_table *table = vm->irq;
+
+    if (table->routes != NULL)
+        return vm->hv->backend->irq->set_routes(vm, table->routes, table->route_count);
+    if (vm->config.arch == VISOR_ARCH_AARCH64)
+        return default_routes(table, VISOR_CHIP_GIC, vm->machine.aarch64.spi_count);
+    /* Source 0 does not exist, but has its place in the numbering. */
+    return default_routes(table, VISOR_CHIP_AIA, vm->machine.riscv.source_count + 1);
+}
+
 int visor__irq_create(visor_vm *vm)
 {
     vm->irq = calloc(1, sizeof(*vm->irq));
     if (vm->irq == NULL)
         return visor__error(VISOR_ENOMEM, "", "visor_vm_create", "no memory for the interrupts");
     if (vm->config.arch == VISOR_ARCH_X86_64 && vm->config.irqchip == VISOR_IRQCHIP_KERNEL)
-        return default_routes(vm->irq);
+        return default_x86_routes(vm->irq);
     return 0;
 }
 
@@ -136,10 +168,11 @@ void visor__irq_destroy(visor_vm *vm)
 int visor_vm_set_irq(visor_vm *vm, uint32_t gsi, bool level)
 {
     static const char op[] = "visor_vm_set_irq";
-    const struct visor__irq_ops *ops = ops_of(vm, op);
+    const struct visor__irq_ops *ops;
+    int ret = ready_ops_of(&ops, vm, op);
 
-    if (ops == NULL)
-        return VISOR_EUNSUPPORTED;
+    if (ret < 0)
+        return ret;
     if (ops->set_irq == NULL)
         return visor__unsupported(vm->hv, op, "its lines are raised by events only");
     return ops->set_irq(vm, gsi, level);
@@ -182,13 +215,13 @@ static int event_alloc(struct irq_event **out, uint32_t gsi, visor_event event,
 int visor_vm_add_irq_event(visor_vm *vm, uint32_t gsi, visor_event event, visor_event resample)
 {
     static const char op[] = "visor_vm_add_irq_event";
-    const struct visor__irq_ops *ops = ops_of(vm, op);
+    const struct visor__irq_ops *ops;
     const struct irq_event *other;
     struct irq_event *new = NULL;
-    int ret;
+    int ret = ready_ops_of(&ops, vm, op);
 
-    if (ops == NULL)
-        return VISOR_EUNSUPPORTED;
+    if (ret < 0)
+        return ret;
     if (ops->add_event == NULL)
         return visor__unsupported(vm->hv, op, "events cannot raise its interrupts");
     ret = event_alloc(&new, gsi, event, resample);
@@ -287,13 +320,45 @@ size_t visor__irq_routes(visor_route *out, size_t capacity, visor_vm *vm)
 int visor_vm_send_msi(visor_vm *vm, const visor_msi *msi)
 {
     static const char op[] = "visor_vm_send_msi";
-    const struct visor__irq_ops *ops = ops_of(vm, op);
-    int ret;
+    const struct visor__irq_ops *ops;
+    int ret = ready_ops_of(&ops, vm, op);
 
-    if (ops == NULL)
-        return VISOR_EUNSUPPORTED;
+    if (ret < 0)
+        return ret;
     if (ops->send_msi == NULL)
         return visor__unsupported(vm->hv, op, "messages need a route here");
     ret = check_msi(vm, msi, op);
     return ret < 0 ? ret : ops->send_msi(vm, msi);
+}
+
+int visor_vm_get_irqchip(visor_irqchip_reg *out, size_t capacity, visor_vm *vm)
+{
+    static const char op[] = "visor_vm_get_irqchip";
+    const struct visor__irq_ops *ops;
+    int ret = ready_ops_of(&ops, vm, op);
+
+    if (ret < 0)
+        return ret;
+    if (ops->get_regs == NULL)
+        return visor__unsupported(vm->hv, op, "its interrupt chip is not read as registers");
+    visor__mutex_lock(&vm->lock);
+    ret = ops->get_regs(out, capacity, vm);
+    visor__mutex_unlock(&vm->lock);
+    return ret;
+}
+
+int visor_vm_set_irqchip(visor_vm *vm, const visor_irqchip_reg *regs, size_t count)
+{
+    static const char op[] = "visor_vm_set_irqchip";
+    const struct visor__irq_ops *ops;
+    int ret = ready_ops_of(&ops, vm, op);
+
+    if (ret < 0)
+        return ret;
+    if (ops->set_regs == NULL)
+        return visor__unsupported(vm->hv, op, "its interrupt chip is not set as registers");
+    visor__mutex_lock(&vm->lock);
+    ret = ops->set_regs(vm, regs, count);
+    visor__mutex_unlock(&vm->lock);
+    return ret;
 }

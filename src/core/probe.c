@@ -7,12 +7,39 @@
 #include "core/probe.h"
 #include "core/spec.h"
 
+/* A guest that has not stopped by then never will. */
+#define TIME_LIMIT_NS UINT64_C(5000000000)
+
+static void out_of_time(void *vcpu)
+{
+    visor_vcpu_kick(vcpu);
+}
+
+int visor__probe_run(visor_vcpu *vcpu)
+{
+    struct visor__alarm alarm;
+    int ret = visor__alarm_start(&alarm, TIME_LIMIT_NS, out_of_time, vcpu);
+
+    if (ret < 0)
+        return ret;
+    do {
+        ret = visor_vcpu_run(vcpu);
+    } while (ret == VISOR_EXIT_INTR);
+    visor__alarm_stop(&alarm);
+    if (ret == VISOR_EXIT_KICKED)
+        return visor__error(VISOR_EBROKEN, vcpu->vm->hv->backend->name, "probe",
+                            "a guest of a few instructions did not come to its end");
+    return ret;
+}
+
 /* The guests that this library can probe with, in the order of preference. */
 static const struct {
     visor_arch arch;
     int (*run)(visor_probe *out, visor_hypervisor *hv);
 } guests[] = {
     {VISOR_ARCH_X86_64, visor__probe_x86_64},
+    {VISOR_ARCH_AARCH64, visor__probe_aarch64},
+    {VISOR_ARCH_RISCV64, visor__probe_riscv64},
 };
 
 static int run_guests(visor_probe *out, visor_hypervisor *hv)
@@ -59,8 +86,10 @@ int visor_hypervisor_probe(visor_probe *out, const char *text)
         if (ret < 0)
             take_error(&probe, ret);
         else if (probe.detail[0] == '\0')
-            snprintf(probe.detail, sizeof(probe.detail), "runs %s guests at %.0f million "
-                     "instructions a second", visor_arch_name(probe.arch), probe.mips);
+            snprintf(probe.detail, sizeof(probe.detail),
+                     "runs %s guests at %.0f million "
+                     "instructions a second",
+                     visor_arch_name(probe.arch), probe.mips);
         visor_hypervisor_free(hv);
     }
     memcpy(out, &probe, size < sizeof(probe) ? size : sizeof(probe));

@@ -24,9 +24,6 @@ static const uint8_t full_code[] = {0x0f, 0x03, 0xc1, 0x0f, 0x6e, 0xc0,
 /* null; 32-bit code, base 0, limit 4 GiB */
 static const uint64_t gdt[] = {0, 0x00cf9b000000ffff};
 
-/* A guest that has not stopped by then never will. */
-#define TIME_LIMIT_NS UINT64_C(5000000000)
-
 struct guest {
     visor_memory *memory;
     visor_vm *vm;
@@ -77,29 +74,6 @@ static int load(struct guest *guest, const uint8_t *code, size_t length, bool pr
     return ret < 0 ? ret : visor_x86_set_sregs(guest->vcpu, &sregs);
 }
 
-static void out_of_time(void *vcpu)
-{
-    visor_vcpu_kick(vcpu);
-}
-
-/* Runs to the first exit that is not a stray signal. */
-static int run_limited(struct guest *guest)
-{
-    struct visor__alarm alarm;
-    int ret = visor__alarm_start(&alarm, TIME_LIMIT_NS, out_of_time, guest->vcpu);
-
-    if (ret < 0)
-        return ret;
-    do {
-        ret = visor_vcpu_run(guest->vcpu);
-    } while (ret == VISOR_EXIT_INTR);
-    visor__alarm_stop(&alarm);
-    if (ret == VISOR_EXIT_KICKED)
-        return visor__error(VISOR_EBROKEN, visor_hypervisor_backend(visor_vm_hypervisor(guest->vm)),
-                            "probe", "a guest of a few instructions did not come to its end");
-    return ret;
-}
-
 /* Runs from CODE_GPA to the first exit. */
 static int run(struct guest *guest, visor_x86_regs *regs)
 {
@@ -110,7 +84,7 @@ static int run(struct guest *guest, visor_x86_regs *regs)
     ret = visor_x86_set_regs(guest->vcpu, regs);
     if (ret < 0)
         return ret;
-    ret = run_limited(guest);
+    ret = visor__probe_run(guest->vcpu);
     if (ret >= 0 && visor_x86_get_regs(regs, guest->vcpu) < 0)
         return visor_error_last()->code;
     return ret;

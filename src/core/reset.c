@@ -26,8 +26,14 @@ static int reset_piece(visor_vcpu *vcpu, enum visor__state piece)
 int visor_vcpu_reset(visor_vcpu *vcpu)
 {
     visor_arch arch = vcpu->vm->config.arch;
+    const struct visor__vcpu_ops *ops = vcpu->vm->hv->backend->vcpu;
     int ret = visor__state_abandon(vcpu);
 
+    if (ret == 0 && ops->reset != NULL)
+        return ops->reset(vcpu);
+    if (ret == 0 && visor__states[visor__state_by_restore(arch, 0)].reset == NULL)
+        return visor__unsupported(vcpu->vm->hv, "visor_vcpu_reset",
+                                  "it does not tell the reset values of its registers");
     for (unsigned rank = 0; ret == 0; rank++) {
         enum visor__state piece = visor__state_by_restore(arch, rank);
 

@@ -185,18 +185,14 @@ static int take_vm_piece(struct reader *reader, const struct snapshot_section *s
 static int take_vcpu_piece(struct reader *reader, const struct snapshot_section *section,
                            struct vcpu_image *image)
 {
-    unsigned piece = 0;
-    visor_arch arch;
+    enum visor__state piece;
     int ret;
 
     if (image->vcpu == NULL)
         return visor__error(VISOR_EMISMATCH, "", reader->operation,
                             "vCPU %u is in the snapshot, and not (or not once more) in this VM",
                             section->instance);
-    arch = image->vcpu->vm->config.arch;
-    while (piece < VISOR__STATE_COUNT && (visor__states[piece].arch != arch ||
-                                          strcmp(section->name, visor__states[piece].name) != 0))
-        piece++;
+    piece = visor__state_by_name(image->vcpu->vm->config.arch, section->name);
     if (piece == VISOR__STATE_COUNT)
         return visor__error(VISOR_EFORMAT, "", reader->operation, "a vCPU has no \"%s\"",
                             section->name);

@@ -136,7 +136,20 @@ static int put_vcpu(struct writer *writer, visor_vcpu *vcpu)
     return ret;
 }
 
-static int put_vm(struct writer *writer, visor_vm *vm)
+/* The pieces of the VM that are saved late, from when they are read until they are written. */
+struct late {
+    void *values[VISOR__VM_STATE_COUNT];
+    int lengths[VISOR__VM_STATE_COUNT]; /* < 0: the VM does not have it */
+};
+
+static void late_free(struct late *late)
+{
+    for (unsigned i = 0; i < VISOR__VM_STATE_COUNT; i++)
+        free(late->values[i]);
+}
+
+/* Reads the pieces of the VM; writes them, or keeps them if they are late. */
+static int put_vm(struct writer *writer, visor_vm *vm, struct late *late)
 {
     int ret = 0;
 
@@ -145,12 +158,30 @@ static int put_vm(struct writer *writer, visor_vm *vm)
         void *value;
         int length = visor__vm_state_read(&value, vm, (enum visor__vm_state)i);
 
+        late->lengths[i] = -1;
         if (length == VISOR_EUNSUPPORTED)
             continue;
         if (length < 0)
             return visor__error_context("%s", name);
+        if (visor__vm_states[i].late) {
+            late->values[i] = value;
+            late->lengths[i] = length;
+            continue;
+        }
         ret = put_section(writer, SCOPE_VM, 0, name, value, (size_t)length);
         free(value);
+    }
+    return ret;
+}
+
+static int put_late(struct writer *writer, const struct late *late)
+{
+    int ret = 0;
+
+    for (unsigned i = 0; ret == 0 && i < VISOR__VM_STATE_COUNT; i++) {
+        if (visor__vm_states[i].late && late->lengths[i] >= 0)
+            ret = put_section(writer, SCOPE_VM, 0, visor__vm_states[i].name, late->values[i],
+                              (size_t)late->lengths[i]);
     }
     return ret;
 }
@@ -194,6 +225,7 @@ int visor_vm_save(visor_vm *vm, const visor_stream *stream, const visor_snapshot
 {
     struct writer writer = {.stream = stream, .operation = __func__};
     struct visor__vcpu_list list = {0};
+    struct late late = {0};
     visor_snapshot_config how;
     int ret = visor__config_copy(&how, sizeof(how), config, __func__);
 
@@ -208,7 +240,7 @@ int visor_vm_save(visor_vm *vm, const visor_stream *stream, const visor_snapshot
         ret = put_head(&writer, vm, CONTENTS_VM, (uint32_t)list.count,
                        how.without_memory ? 0 : FLAG_MEMORY);
     if (ret == 0)
-        ret = put_vm(&writer, vm);
+        ret = put_vm(&writer, vm, &late);
     for (size_t i = 0; ret == 0 && i < list.count; i++)
         ret = put_vcpu(&writer, list.vcpus[i]);
     if (ret == 0 && !how.without_memory) {
@@ -217,7 +249,10 @@ int visor_vm_save(visor_vm *vm, const visor_stream *stream, const visor_snapshot
             ret = visor_memory_save(vm->memory, stream);
     }
     if (ret == 0)
+        ret = put_late(&writer, &late);
+    if (ret == 0)
         ret = put_end(&writer);
+    late_free(&late);
     free(list.vcpus);
     return ret;
 }

@@ -5,32 +5,62 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/aarch64.h"
 #include "core/backend.h"
+#include "core/riscv.h"
 #include "core/vm.h"
 #include "core/x86.h"
 
+#define COMMON(name_, type, variable_, save_, restore_)                             \
+    .name = #name_, .size = sizeof(type), .variable = (variable_), .save = (save_), \
+    .restore = (restore_)
 const struct visor__state_info visor__states[VISOR__STATE_COUNT] = {
-#define INFO(id, name_, type, variable_, save_, restore_) \
-    [VISOR__STATE_##id] = {                               \
-        .name = #name_,                                   \
-        .arch = VISOR_ARCH_X86_64,                        \
-        .size = sizeof(type),                             \
-        .variable = (variable_),                          \
-        .save = (save_),                                  \
-        .restore = (restore_),                            \
-        .reset = visor__reset_x86_##name_,                \
-        .dump = visor__dump_x86_##name_,                  \
+#define INFO(id, name, ...)               \
+    [VISOR__STATE_##id] = {               \
+        COMMON(name, __VA_ARGS__),        \
+        .arch = VISOR_ARCH_X86_64,        \
+        .reset = visor__reset_x86_##name, \
+        .dump = visor__dump_x86_##name,   \
     },
     VISOR__X86_STATES(INFO)
 #undef INFO
+#define INFO(id, name, ...)                 \
+    [VISOR__STATE_##id] = {                 \
+        COMMON(name, __VA_ARGS__),          \
+        .arch = VISOR_ARCH_AARCH64,         \
+        .dump = visor__dump_aarch64_##name, \
+    },
+        VISOR__AARCH64_STATES(INFO)
+#undef INFO
+#define INFO(id, name, ...)                 \
+    [VISOR__STATE_##id] = {                 \
+        COMMON(name, __VA_ARGS__),          \
+        .arch = VISOR_ARCH_RISCV64,         \
+        .reset = visor__reset_riscv_##name, \
+        .dump = visor__dump_riscv_##name,   \
+    },
+            VISOR__RISCV_STATES(INFO)
+#undef INFO
 };
+#undef COMMON
 
 const struct visor__vm_state_info visor__vm_states[VISOR__VM_STATE_COUNT] = {
-#define INFO(id, name_, type, variable_) \
-    [VISOR__VM_STATE_##id] = {.name = #name_, .size = sizeof(type), .variable = (variable_)},
+#define INFO(id, name_, type, variable_, late_) \
+    [VISOR__VM_STATE_##                         \
+        id] = {.name = #name_, .size = sizeof(type), .variable = (variable_), .late = (late_)},
     VISOR__VM_STATES(INFO)
 #undef INFO
 };
+
+enum visor__state visor__state_by_name(visor_arch arch, const char *name)
+{
+    unsigned piece = 0;
+
+    while (piece < VISOR__STATE_COUNT &&
+           (visor__states[piece].arch != arch || strcmp(visor__states[piece].name, name) != 0))
+        piece++;
+    return (enum visor__state)piece;
+}
 
 enum visor__state visor__state_by_save(visor_arch arch, unsigned rank)
 {
@@ -107,7 +137,7 @@ static int check_value(visor_vcpu *vcpu, enum visor__state piece, const void *va
     }
     if (value == NULL) /* an empty piece */
         return 0;
-    if (piece == VISOR__STATE_X86_MP_STATE) {
+    if (strcmp(info->name, "mp_state") == 0) {
         uint32_t state;
 
         memcpy(&state, value, sizeof(state));
@@ -166,10 +196,16 @@ int visor__state_abandon(visor_vcpu *vcpu)
     return ret;
 }
 
+/* Every architecture has one, the same. */
+static enum visor__state mp_state_of(const visor_vcpu *vcpu)
+{
+    return visor__state_by_name(vcpu->vm->config.arch, "mp_state");
+}
+
 int visor_vcpu_get_mp_state(visor_mp_state *out, visor_vcpu *vcpu)
 {
     uint32_t state;
-    int ret = visor__state_get(&state, sizeof(state), vcpu, VISOR__STATE_X86_MP_STATE);
+    int ret = visor__state_get(&state, sizeof(state), vcpu, mp_state_of(vcpu));
 
     if (ret < 0)
         return ret;
@@ -181,7 +217,7 @@ int visor_vcpu_set_mp_state(visor_vcpu *vcpu, visor_mp_state state)
 {
     const uint32_t value = (uint32_t)state;
 
-    return visor__state_set(vcpu, VISOR__STATE_X86_MP_STATE, &value, sizeof(value), NULL);
+    return visor__state_set(vcpu, mp_state_of(vcpu), &value, sizeof(value), NULL);
 }
 
 /* ---- VM ---- */
@@ -203,6 +239,9 @@ static int check_vm_piece(const visor_vm *vm, enum visor__vm_state piece)
         break;
     case VISOR__VM_STATE_ROUTES: has = vm->config.irqchip != VISOR_IRQCHIP_NONE; break;
     case VISOR__VM_STATE_CLOCK: has = vm->hv->backend->clock != NULL; break;
+    case VISOR__VM_STATE_IRQCHIP:
+        has = vm->config.irqchip != VISOR_IRQCHIP_NONE && vm->hv->backend->irq->get_regs != NULL;
+        break;
     case VISOR__VM_STATE_COUNT: has = false; break;
     }
     return has ? 0 : visor__unsupported(vm->hv, name, "this VM has none in the hypervisor");
@@ -278,6 +317,10 @@ int visor__vm_state_get(void *buf, size_t capacity, visor_vm *vm, enum visor__vm
         return ret;
     if (piece == VISOR__VM_STATE_ROUTES)
         return get_routes(buf, capacity / sizeof(struct visor__route_image), vm);
+    if (piece == VISOR__VM_STATE_IRQCHIP) {
+        ret = visor_vm_get_irqchip(buf, capacity / sizeof(visor_irqchip_reg), vm);
+        return ret < 0 ? ret : ret * (int)sizeof(visor_irqchip_reg);
+    }
     if (piece == VISOR__VM_STATE_CLOCK) {
         if (capacity < sizeof(ns))
             return sizeof(ns);
@@ -328,6 +371,8 @@ int visor__vm_state_set(visor_vm *vm, enum visor__vm_state piece, const void *va
                             info->variable ? "a multiple of " : "", info->size);
     if (piece == VISOR__VM_STATE_ROUTES)
         return set_routes(vm, value, length / info->size);
+    if (piece == VISOR__VM_STATE_IRQCHIP)
+        return visor_vm_set_irqchip(vm, value, length / info->size);
     if (piece == VISOR__VM_STATE_CLOCK) {
         memcpy(&ns, value, sizeof(ns));
         return visor_vm_set_clock(vm, ns);

@@ -29,6 +29,11 @@ static int check_id(visor_vm *vm, uint32_t id)
     int64_t max = visor_vm_cap(vm, VISOR_CAP_MAX_VCPUS);
     int64_t count = 0;
 
+    if (vm->hv->backend->vm->seal != NULL && atomic_load(&vm->sealed)) {
+        visor__error(VISOR_ESTATE, vm->hv->backend->name, op,
+                     "the VM has run, or its interrupt chip was used");
+        return visor__error_hint("create all vCPUs before");
+    }
     for (const visor_vcpu *vcpu = vm->vcpus; vcpu != NULL; vcpu = vcpu->next) {
         if (vcpu->id == id)
             return visor__error(VISOR_EEXIST, "", op, "vCPU %u %s", id,
@@ -58,6 +63,8 @@ int visor_vcpu_create(visor_vcpu **out, visor_vm *vm, uint32_t id)
     vcpu->priv = priv;
     visor__mutex_lock(&vm->lock);
     ret = check_id(vm, id);
+    if (ret == 0)
+        ret = visor__vm_configure_default(vm);
     if (ret == 0)
         ret = backend->vcpu->create(vcpu);
     if (ret == 0) {
@@ -109,8 +116,10 @@ visor_exit *visor_vcpu_exit(visor_vcpu *vcpu)
 int visor_vcpu_run(visor_vcpu *vcpu)
 {
     const struct visor__vcpu_ops *ops = vcpu->vm->hv->backend->vcpu;
-    int reason;
+    int reason = visor_vm_seal(vcpu->vm);
 
+    if (reason < 0)
+        return reason;
     do {
         reason = ops->run(vcpu);
         if (reason < 0)

@@ -2,6 +2,8 @@
 /* Virtual machines: creation, references, and what goes straight to the backend. */
 #include <stdlib.h>
 
+#include "core/aarch64.h"
+#include "core/riscv.h"
 #include "core/vm.h"
 
 static bool power_of_two(uint32_t value)
@@ -10,7 +12,7 @@ static bool power_of_two(uint32_t value)
 }
 
 /* Replaces the defaults by what they stand for, and refuses what no backend could make. */
-static int check_config(visor_vm_config *config, const visor_hypervisor *hv)
+static int check_config(visor_vm_config *config, visor_hypervisor *hv)
 {
     static const char op[] = "visor_vm_create";
     const char *name = hv->backend->name;
@@ -34,6 +36,11 @@ static int check_config(visor_vm_config *config, const visor_hypervisor *hv)
     if (!visor_hypervisor_has_arch(hv, config->arch))
         return visor__error(VISOR_EUNSUPPORTED, name, op, "it runs no %s guests here",
                             visor_arch_name(config->arch));
+    if (config->gpa_bits != 0 && config->gpa_bits > visor_hypervisor_cap(hv, VISOR_CAP_GPA_BITS)) {
+        visor__error(VISOR_EUNSUPPORTED, name, op, "guest addresses of %u bits", config->gpa_bits);
+        return visor__error_hint("this host has %lld",
+                                 (long long)visor_hypervisor_cap(hv, VISOR_CAP_GPA_BITS));
+    }
     if (config->irqchip != VISOR_IRQCHIP_NONE && hv->backend->irq == NULL) {
         visor__error(VISOR_EUNSUPPORTED, name, op, "it has no interrupt chip");
         return visor__error_hint("use VISOR_IRQCHIP_NONE and inject vCPU by vCPU");
@@ -84,6 +91,7 @@ int visor_vm_create(visor_vm **out, visor_hypervisor *hv, visor_memory *memory,
     }
 
     atomic_init(&vm->refs, 1);
+    atomic_init(&vm->sealed, hv->backend->vm->seal == NULL);
     vm->hv = visor_hypervisor_ref(hv);
     vm->memory = visor_memory_ref(memory);
     vm->priv = calloc(1, hv->backend->vm_size > 0 ? hv->backend->vm_size : 1);
@@ -164,6 +172,50 @@ int visor_vm_create_vfio(visor_file *out, visor_vm *vm)
     if (ops->create_vfio == NULL)
         return visor__unsupported(vm->hv, "visor_vm_create_vfio", "it has no VFIO device");
     return ops->create_vfio(out, vm);
+}
+
+int visor__vm_configure_default(visor_vm *vm)
+{
+    if (vm->configured)
+        return 0;
+    switch (vm->config.arch) {
+    case VISOR_ARCH_AARCH64: return visor__aarch64_configure(vm, NULL);
+    case VISOR_ARCH_RISCV64: return visor__riscv_configure(vm, NULL);
+    default: return 0;
+    }
+}
+
+int visor_vm_seal(visor_vm *vm)
+{
+    int ret = 0;
+
+    if (atomic_load_explicit(&vm->sealed, memory_order_acquire))
+        return 0;
+    visor__mutex_lock(&vm->lock);
+    if (!atomic_load(&vm->sealed)) {
+        ret = visor__vm_configure_default(vm);
+        if (ret == 0)
+            ret = vm->hv->backend->vm->seal(vm);
+        if (ret == 0 && vm->config.irqchip != VISOR_IRQCHIP_NONE)
+            ret = visor__irq_sealed(vm);
+        if (ret == 0)
+            atomic_store_explicit(&vm->sealed, true, memory_order_release);
+    }
+    visor__mutex_unlock(&vm->lock);
+    return ret;
+}
+
+int visor_vm_load_firmware(uint64_t *out, visor_vm *vm, uint64_t gpa, uint64_t max_size)
+{
+    const struct visor__vm_ops *ops = vm->hv->backend->vm;
+    int ret;
+
+    if (ops->load_firmware == NULL)
+        return visor__unsupported(vm->hv, "visor_vm_load_firmware", "it has no protected VMs");
+    visor__mutex_lock(&vm->lock);
+    ret = ops->load_firmware(out, vm, gpa, max_size);
+    visor__mutex_unlock(&vm->lock);
+    return ret;
 }
 
 int visor_vm_enable_hypercalls(visor_vm *vm, uint32_t first, uint32_t count)

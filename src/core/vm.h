@@ -14,6 +14,11 @@
 #define VISOR__CAP_ASK (-1)
 int visor__cap_by_table(const struct visor_backend *backend, visor_cap cap);
 
+/* ---- life (vm.c) ---- */
+
+/* Decides what the VM has, unless its user did: before the first vCPU. VM lock. */
+int visor__vm_configure_default(visor_vm *vm);
+
 /* ---- slots (slots.c) ---- */
 
 struct visor__slot {
@@ -55,6 +60,9 @@ bool visor__io_exit(visor_vcpu *vcpu);
 
 int visor__irq_create(visor_vm *vm);
 void visor__irq_destroy(visor_vm *vm);
+/* After the chip is complete, which gave it the hypervisor's own routes: sets the user's again, if
+ * there are any, or else remembers the default. VM lock. */
+int visor__irq_sealed(visor_vm *vm);
 /* The routing table as last set. Fills in up to capacity; returns how many there are. */
 size_t visor__irq_routes(visor_route *out, size_t capacity, visor_vm *vm);
 

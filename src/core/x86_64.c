@@ -289,8 +289,3 @@ int visor_x86_set_platform_info(visor_vm *vm, bool on)
 {
     CALL_LOCKED(vm, set_platform_info, vm, on);
 }
-
-int visor_x86_load_firmware(uint64_t *out, visor_vm *vm, uint64_t gpa, uint64_t max_size)
-{
-    CALL_LOCKED(vm, load_firmware, out, vm, gpa, max_size);
-}

@@ -6,19 +6,7 @@
 
 void visor__dump_x86_mp_state(const void *value, size_t length, const struct visor__printer *out)
 {
-    static const char *const names[] = {
-        [VISOR_MP_RUNNABLE] = "runnable",
-        [VISOR_MP_UNINITIALIZED] = "waits for INIT",
-        [VISOR_MP_INIT_RECEIVED] = "waits for SIPI",
-        [VISOR_MP_HALTED] = "halted",
-        [VISOR_MP_SIPI_RECEIVED] = "SIPI received",
-        [VISOR_MP_STOPPED] = "stopped",
-    };
-    const uint32_t state = *(const uint32_t *)value;
-
-    (void)length;
-    visor__say(out, "mp_state   %u (%s)", state,
-               state < sizeof(names) / sizeof(names[0]) ? names[state] : "unknown");
+    visor__dump_mp_state(value, length, out);
 }
 
 void visor__dump_x86_cpuid(const void *value, size_t length, const struct visor__printer *out)

@@ -227,7 +227,7 @@ int64_t kvm_cap(visor_hypervisor *hv, visor_vm *vm, visor_cap cap)
     switch (cap) {
     case VISOR_CAP_MAX_VCPUS: return max_vcpus(fd);
     case VISOR_CAP_MAX_SLOTS: return kvm_max_slots(fd);
-    case VISOR_CAP_GPA_BITS: return kvm_arch_gpa_bits(hv);
+    case VISOR_CAP_GPA_BITS: return kvm_arch_gpa_bits(hv, vm);
     case VISOR_CAP_VFIO: return vm != NULL && has_vfio(fd);
     case VISOR_CAP_DIRTY_RING: return kvm_dirty_ring_max(fd);
     case VISOR_CAP_NONCOHERENT_DMA: return kvm_may_be_noncoherent(fd);

@@ -140,12 +140,50 @@ void kvm_close(visor_hypervisor *hv);
 int64_t kvm_hv_cap(visor_hypervisor *hv, visor_cap cap);
 #define KVM_HV_OPS_COMMON .open = kvm_open, .close = kvm_close, .cap = kvm_hv_cap
 extern const struct visor__hv_ops kvm_hv_ops;
+
+/* So are these. kvm_vm.c */
+int kvm_vm_create(visor_vm *vm);
+void kvm_vm_destroy(visor_vm *vm);
+int64_t kvm_vm_cap(visor_vm *vm, visor_cap cap);
+int kvm_vm_native_cap(int64_t *out, visor_vm *vm, uint32_t number);
+int kvm_vm_native_handle(visor_file *out, visor_vm *vm);
+int kvm_vm_create_vfio(visor_file *out, visor_vm *vm);
+int kvm_vm_load_firmware(uint64_t *out, visor_vm *vm, uint64_t gpa, uint64_t max_size);
+#define KVM_VM_OPS_COMMON                                                                       \
+    .create = kvm_vm_create, .destroy = kvm_vm_destroy, .cap = kvm_vm_cap, .map = kvm_map,      \
+    .unmap = kvm_unmap, .native_cap = kvm_vm_native_cap, .native_handle = kvm_vm_native_handle, \
+    .create_vfio = kvm_vm_create_vfio, .load_firmware = kvm_vm_load_firmware,                   \
+    .enable_hypercalls = kvm_arch_enable_hypercalls
 extern const struct visor__vm_ops kvm_vm_ops;
+
+/* kvm_vcpu.c */
+int kvm_vcpu_create(visor_vcpu *vcpu);
+void kvm_vcpu_destroy(visor_vcpu *vcpu);
+int kvm_vcpu_run(visor_vcpu *vcpu);
+int kvm_vcpu_settle(visor_vcpu *vcpu);
+void kvm_vcpu_kick(visor_vcpu *vcpu);
+int kvm_vcpu_native_enable(visor_vcpu *vcpu, uint32_t number, const uint64_t args[4]);
+#define KVM_VCPU_OPS_COMMON                                                            \
+    .create = kvm_vcpu_create, .destroy = kvm_vcpu_destroy, .run = kvm_vcpu_run,       \
+    .settle = kvm_vcpu_settle, .kick = kvm_vcpu_kick, .get_state = kvm_arch_get_state, \
+    .set_state = kvm_arch_set_state, .paused = kvm_arch_paused,                        \
+    .native_enable = kvm_vcpu_native_enable
+extern const struct visor__vcpu_ops kvm_vcpu_ops;
+
+/* kvm_event.c */
+int kvm_set_irq(visor_vm *vm, uint32_t gsi, bool level);
+int kvm_add_event(visor_vm *vm, uint32_t gsi, visor_event event, visor_event resample);
+int kvm_remove_event(visor_vm *vm, uint32_t gsi, visor_event event);
+int kvm_set_routes(visor_vm *vm, const visor_route *routes, size_t count);
+int kvm_send_msi(visor_vm *vm, const visor_msi *msi);
+#define KVM_IRQ_OPS_COMMON                                                                \
+    .set_irq = kvm_set_irq, .add_event = kvm_add_event, .remove_event = kvm_remove_event, \
+    .set_routes = kvm_set_routes, .send_msi = kvm_send_msi
 extern const struct visor__irq_ops kvm_irq_ops;
+
 extern const struct visor__io_event_ops kvm_io_event_ops;
 extern const struct visor__coalesce_ops kvm_coalesce_ops;
 extern const struct visor__dirty_ops kvm_dirty_ops;
-extern const struct visor__vcpu_ops kvm_vcpu_ops;   /* kvm_vcpu.c */
 extern const struct visor__debug_ops kvm_debug_ops; /* of the architecture */
 extern const struct visor__option kvm_options[];
 
@@ -163,8 +201,8 @@ extern const struct visor__option kvm_options[];
  * without, offers the same capabilities but keeps not all that they promise.
  */
 bool kvm_arch_has_hardware(void);
-/* Width of guest-physical addresses in bits. */
-int64_t kvm_arch_gpa_bits(visor_hypervisor *hv);
+/* Width of guest-physical addresses in bits; vm is NULL when the host is asked. */
+int64_t kvm_arch_gpa_bits(visor_hypervisor *hv, visor_vm *vm);
 /* Capabilities whose answer depends on the architecture; vm is NULL when the host is asked. */
 int64_t kvm_arch_cap(visor_hypervisor *hv, visor_vm *vm, visor_cap cap);
 /* The argument of KVM_CREATE_VM for this configuration. */
@@ -175,6 +213,8 @@ int kvm_arch_vm_init(visor_vm *vm);
 uint32_t kvm_arch_route_chip(visor_chip chip);
 /* The number that KVM_IRQ_LINE wants for a gsi. */
 uint32_t kvm_arch_irq_line(uint32_t gsi);
+/* The number of the capability for protected VMs; 0 if the architecture has none. */
+uint32_t kvm_arch_protected_cap(void);
 /* Switches exits for hypercalls first ... first + count - 1 on. */
 int kvm_arch_enable_hypercalls(visor_vm *vm, uint32_t first, uint32_t count);
 

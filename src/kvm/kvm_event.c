@@ -44,7 +44,7 @@ const struct visor__io_event_ops kvm_io_event_ops = {
 
 /* ---- lines and events ---- */
 
-static int set_irq(visor_vm *vm, uint32_t gsi, bool level)
+int kvm_set_irq(visor_vm *vm, uint32_t gsi, bool level)
 {
     struct kvm_irq_level line = {.irq = kvm_arch_irq_line(gsi), .level = level};
     int ret = kvm_ioctl_quiet(kvm_vm_of(vm)->fd, KVM_IRQ_LINE, (uintptr_t)&line);
@@ -52,7 +52,7 @@ static int set_irq(visor_vm *vm, uint32_t gsi, bool level)
     return ret < 0 ? kvm_error("KVM_IRQ_LINE", -ret, "gsi %u", gsi) : 0;
 }
 
-static int add_event(visor_vm *vm, uint32_t gsi, visor_event event, visor_event resample)
+int kvm_add_event(visor_vm *vm, uint32_t gsi, visor_event event, visor_event resample)
 {
     struct kvm_irqfd irqfd = {.fd = (uint32_t)event, .gsi = gsi};
     int ret;
@@ -74,7 +74,7 @@ static int add_event(visor_vm *vm, uint32_t gsi, visor_event event, visor_event 
     return ret < 0 ? kvm_error("KVM_IRQFD", -ret, "gsi %u", gsi) : 0;
 }
 
-static int remove_event(visor_vm *vm, uint32_t gsi, visor_event event)
+int kvm_remove_event(visor_vm *vm, uint32_t gsi, visor_event event)
 {
     struct kvm_irqfd irqfd = {
         .fd = (uint32_t)event,
@@ -115,7 +115,7 @@ static void fill_route(struct kvm_irq_routing_entry *out, const visor_vm *vm,
     }
 }
 
-static int set_routes(visor_vm *vm, const visor_route *routes, size_t count)
+int kvm_set_routes(visor_vm *vm, const visor_route *routes, size_t count)
 {
     static const char op[] = "KVM_SET_GSI_ROUTING";
     int most = kvm_check(kvm_vm_of(vm)->fd, KVM_CAP_IRQ_ROUTING);
@@ -136,7 +136,7 @@ static int set_routes(visor_vm *vm, const visor_route *routes, size_t count)
     return ret < 0 ? ret : 0;
 }
 
-static int send_msi(visor_vm *vm, const visor_msi *msi)
+int kvm_send_msi(visor_vm *vm, const visor_msi *msi)
 {
     static const char op[] = "KVM_SIGNAL_MSI";
     struct kvm_msi native = {
@@ -157,11 +157,3 @@ static int send_msi(visor_vm *vm, const visor_msi *msi)
                          msi->data);
     return ret > 0;
 }
-
-const struct visor__irq_ops kvm_irq_ops = {
-    .set_irq = set_irq,
-    .add_event = add_event,
-    .remove_event = remove_event,
-    .set_routes = set_routes,
-    .send_msi = send_msi,
-};

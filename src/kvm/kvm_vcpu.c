@@ -112,7 +112,7 @@ static void forget_kick(visor_vcpu *vcpu)
 }
 
 /* Only ever called between visor__run_begin() and visor__run_end() of the vCPU. */
-static void kvm_vcpu_kick(visor_vcpu *vcpu)
+void kvm_vcpu_kick(visor_vcpu *vcpu)
 {
     struct kvm_vcpu *k = kvm_vcpu_of(vcpu);
     int saved = errno; /* may be in a signal handler */
@@ -311,7 +311,7 @@ static int run_once(visor_vcpu *vcpu)
     return err == EAGAIN ? VISOR_EXIT_NONE : run_failed(vcpu, err);
 }
 
-static int kvm_vcpu_run(visor_vcpu *vcpu)
+int kvm_vcpu_run(visor_vcpu *vcpu)
 {
     int reason;
 
@@ -335,7 +335,7 @@ static int kvm_vcpu_run(visor_vcpu *vcpu)
     return reason;
 }
 
-static int kvm_vcpu_settle(visor_vcpu *vcpu)
+int kvm_vcpu_settle(visor_vcpu *vcpu)
 {
     struct kvm_vcpu *k = kvm_vcpu_of(vcpu);
     int reason, err;
@@ -358,7 +358,7 @@ static int kvm_vcpu_settle(visor_vcpu *vcpu)
 
 /* ---- life ---- */
 
-static void kvm_vcpu_destroy(visor_vcpu *vcpu)
+void kvm_vcpu_destroy(visor_vcpu *vcpu)
 {
     struct kvm_vcpu *k = kvm_vcpu_of(vcpu);
 
@@ -367,7 +367,7 @@ static void kvm_vcpu_destroy(visor_vcpu *vcpu)
     close(k->fd);
 }
 
-static int kvm_vcpu_create(visor_vcpu *vcpu)
+int kvm_vcpu_create(visor_vcpu *vcpu)
 {
     struct kvm_vcpu *k = kvm_vcpu_of(vcpu);
     int ret;
@@ -396,22 +396,10 @@ static int kvm_vcpu_create(visor_vcpu *vcpu)
     return ret < 0 ? ret : 0;
 }
 
-static int kvm_vcpu_native_enable(visor_vcpu *vcpu, uint32_t number, const uint64_t args[4])
+int kvm_vcpu_native_enable(visor_vcpu *vcpu, uint32_t number, const uint64_t args[4])
 {
     char name[32];
 
     snprintf(name, sizeof(name), "capability %u", number);
     return kvm_enable(kvm_vcpu_of(vcpu)->fd, name, number, 0, args);
 }
-
-const struct visor__vcpu_ops kvm_vcpu_ops = {
-    .create = kvm_vcpu_create,
-    .destroy = kvm_vcpu_destroy,
-    .run = kvm_vcpu_run,
-    .settle = kvm_vcpu_settle,
-    .kick = kvm_vcpu_kick,
-    .get_state = kvm_arch_get_state,
-    .set_state = kvm_arch_set_state,
-    .paused = kvm_arch_paused,
-    .native_enable = kvm_vcpu_native_enable,
-};

@@ -53,7 +53,7 @@ static int prepare(visor_vm *vm)
     return kvm_dirty_init(vm);
 }
 
-static int create(visor_vm *vm)
+int kvm_vm_create(visor_vm *vm)
 {
     struct kvm_vm *kvm = kvm_vm_of(vm);
     unsigned long type;
@@ -71,18 +71,18 @@ static int create(visor_vm *vm)
     return ret;
 }
 
-static void destroy(visor_vm *vm)
+void kvm_vm_destroy(visor_vm *vm)
 {
     kvm_coalesce_close(vm);
     close(kvm_vm_of(vm)->fd);
 }
 
-static int64_t cap(visor_vm *vm, visor_cap cap)
+int64_t kvm_vm_cap(visor_vm *vm, visor_cap cap)
 {
     return kvm_cap(vm->hv, vm, cap);
 }
 
-static int native_cap(int64_t *out, visor_vm *vm, uint32_t number)
+int kvm_vm_native_cap(int64_t *out, visor_vm *vm, uint32_t number)
 {
     int ret = KVM_IOCTL_VALUE(kvm_vm_of(vm)->fd, KVM_CHECK_EXTENSION, number);
 
@@ -92,7 +92,7 @@ static int native_cap(int64_t *out, visor_vm *vm, uint32_t number)
     return 0;
 }
 
-static int native_handle(visor_file *out, visor_vm *vm)
+int kvm_vm_native_handle(visor_file *out, visor_vm *vm)
 {
     int fd = fcntl(kvm_vm_of(vm)->fd, F_DUPFD_CLOEXEC, 0);
 
@@ -102,7 +102,7 @@ static int native_handle(visor_file *out, visor_vm *vm)
     return 0;
 }
 
-static int create_vfio(visor_file *out, visor_vm *vm)
+int kvm_vm_create_vfio(visor_file *out, visor_vm *vm)
 {
     struct kvm_create_device device = {.type = KVM_DEV_TYPE_VFIO};
     int ret = kvm_ioctl_quiet(kvm_vm_of(vm)->fd, KVM_CREATE_DEVICE, (uintptr_t)&device);
@@ -118,14 +118,29 @@ static int create_vfio(visor_file *out, visor_vm *vm)
     return 0;
 }
 
-const struct visor__vm_ops kvm_vm_ops = {
-    .create = create,
-    .destroy = destroy,
-    .cap = cap,
-    .map = kvm_map,
-    .unmap = kvm_unmap,
-    .native_cap = native_cap,
-    .native_handle = native_handle,
-    .create_vfio = create_vfio,
-    .enable_hypercalls = kvm_arch_enable_hypercalls,
-};
+int kvm_vm_load_firmware(uint64_t *out, visor_vm *vm, uint64_t gpa, uint64_t max_size)
+{
+    static const char op[] = "KVM_CAP_..._PROTECTED_VM";
+    uint32_t number = kvm_arch_protected_cap();
+    struct kvm_vm *kvm = kvm_vm_of(vm);
+    struct kvm_protected_vm_info info = {0};
+    int ret;
+
+    if (number == 0 || kvm_check(kvm->fd, number) <= 0)
+        return visor__error(VISOR_EUNSUPPORTED, "kvm", op, "this kernel has no protected VMs");
+    ret = kvm_enable(kvm->fd, op, number, KVM_CAP_PROTECTED_VM_FLAGS_INFO,
+                     (const uint64_t[4]){(uintptr_t)&info});
+    if (ret < 0)
+        return ret;
+    if (info.firmware_size == 0)
+        return visor__error(VISOR_ENOENT, "kvm", op, "the hypervisor has no firmware");
+    if (info.firmware_size > max_size)
+        return visor__error(VISOR_ELIMIT, "kvm", op, "the firmware has %llu bytes, %llu are there",
+                            (unsigned long long)info.firmware_size, (unsigned long long)max_size);
+    ret = kvm_enable(kvm->fd, op, number, KVM_CAP_PROTECTED_VM_FLAGS_SET_FW,
+                     (const uint64_t[4]){gpa});
+    if (ret < 0)
+        return ret;
+    *out = info.firmware_size;
+    return 0;
+}

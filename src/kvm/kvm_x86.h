@@ -79,7 +79,6 @@ int kvm_x86_vm_features(visor_vm *vm);
 int kvm_x86_set_identity_map(visor_vm *vm, uint64_t gpa);
 int kvm_x86_set_tss_area(visor_vm *vm, uint64_t gpa);
 int kvm_x86_set_platform_info(visor_vm *vm, bool on);
-int kvm_x86_load_firmware(uint64_t *out, visor_vm *vm, uint64_t gpa, uint64_t max_size);
 
 /* ---- kvm_x86_chip.c ---- */
 

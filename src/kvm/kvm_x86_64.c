@@ -357,6 +357,10 @@ const struct visor__hv_ops kvm_hv_ops = {
     .x86_msr_list = msr_list,
 };
 
+const struct visor__vm_ops kvm_vm_ops = {KVM_VM_OPS_COMMON};
+const struct visor__vcpu_ops kvm_vcpu_ops = {KVM_VCPU_OPS_COMMON};
+const struct visor__irq_ops kvm_irq_ops = {KVM_IRQ_OPS_COMMON};
+
 static const struct visor__x86_ops x86_ops = {
     .ready_for_interrupt = ready_for_interrupt,
     .interrupt = interrupt,
@@ -371,7 +375,6 @@ static const struct visor__x86_ops x86_ops = {
     .set_tss_area = kvm_x86_set_tss_area,
     .set_bus_lock_exits = set_bus_lock_exits,
     .set_platform_info = kvm_x86_set_platform_info,
-    .load_firmware = kvm_x86_load_firmware,
     .get_tsc_offset = get_tsc_offset,
     .set_tsc_offset = set_tsc_offset,
     .get_tsc_hz = get_tsc_hz,

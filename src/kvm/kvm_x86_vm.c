@@ -6,11 +6,12 @@
 
 /* ---- capabilities ---- */
 
-int64_t kvm_arch_gpa_bits(visor_hypervisor *hv)
+int64_t kvm_arch_gpa_bits(visor_hypervisor *hv, visor_vm *vm)
 {
     unsigned eax, ebx, ecx, edx;
 
     (void)hv;
+    (void)vm;
     /* SDM vol. 2A, CPUID leaf 80000008H; processors without that leaf have 36 bits. */
     if (__get_cpuid(0x80000008, &eax, &ebx, &ecx, &edx) == 0)
         return 36;
@@ -149,30 +150,7 @@ int kvm_x86_set_platform_info(visor_vm *vm, bool on)
     return ret < 0 ? ret : 0;
 }
 
-/* ---- protected VMs ---- */
-
-int kvm_x86_load_firmware(uint64_t *out, visor_vm *vm, uint64_t gpa, uint64_t max_size)
+uint32_t kvm_arch_protected_cap(void)
 {
-    static const char op[] = "KVM_CAP_X86_PROTECTED_VM";
-    struct kvm_vm *kvm = kvm_vm_of(vm);
-    struct kvm_protected_vm_info info = {0};
-    int ret;
-
-    if (kvm_check(kvm->fd, KVM_CAP_X86_PROTECTED_VM) <= 0)
-        return visor__error(VISOR_EUNSUPPORTED, "kvm", op, "this kernel has no protected VMs");
-    ret = kvm_enable(kvm->fd, op, KVM_CAP_X86_PROTECTED_VM, KVM_CAP_X86_PROTECTED_VM_FLAGS_INFO,
-                     (const uint64_t[4]){(uintptr_t)&info});
-    if (ret < 0)
-        return ret;
-    if (info.firmware_size == 0)
-        return visor__error(VISOR_ENOENT, "kvm", op, "the hypervisor has no firmware");
-    if (info.firmware_size > max_size)
-        return visor__error(VISOR_ELIMIT, "kvm", op, "the firmware has %llu bytes, %llu are there",
-                            (unsigned long long)info.firmware_size, (unsigned long long)max_size);
-    ret = kvm_enable(kvm->fd, op, KVM_CAP_X86_PROTECTED_VM, KVM_CAP_X86_PROTECTED_VM_FLAGS_SET_FW,
-                     (const uint64_t[4]){gpa});
-    if (ret < 0)
-        return ret;
-    *out = info.firmware_size;
-    return 0;
+    return KVM_CAP_X86_PROTECTED_VM;
 }

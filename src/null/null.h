@@ -25,6 +25,7 @@
     X(vm, native_handle)        \
     X(vm, create_vfio)          \
     X(vm, enable_hypercalls)    \
+    X(vm, load_firmware)        \
     X(vm, inflate)              \
     X(vm, deflate)              \
     X(vcpu, create)             \
@@ -61,7 +62,6 @@
     X(x86, set_tss_area)        \
     X(x86, set_bus_lock_exits)  \
     X(x86, set_platform_info)   \
-    X(x86, load_firmware)       \
     X(x86, get_tsc_offset)      \
     X(x86, set_tsc_offset)      \
     X(x86, get_tsc_hz)

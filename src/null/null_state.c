@@ -313,16 +313,6 @@ static int set_platform_info(visor_vm *vm, bool on)
     return NULL_FAULT(vm->hv, x86, set_platform_info);
 }
 
-static int load_firmware(uint64_t *out, visor_vm *vm, uint64_t gpa, uint64_t max_size)
-{
-    int ret = NULL_FAULT(vm->hv, x86, load_firmware);
-
-    (void)out;
-    (void)gpa;
-    (void)max_size;
-    return ret < 0 ? ret : visor__error(VISOR_ENOENT, "null", "x86.load_firmware", "there is none");
-}
-
 static int get_tsc_offset(uint64_t *out, visor_vcpu *vcpu)
 {
     int ret = NULL_FAULT(vcpu->vm->hv, x86, get_tsc_offset);
@@ -364,7 +354,6 @@ const struct visor__x86_ops null_x86_ops = {
     .set_tss_area = set_tss_area,
     .set_bus_lock_exits = set_bus_lock_exits,
     .set_platform_info = set_platform_info,
-    .load_firmware = load_firmware,
     .get_tsc_offset = get_tsc_offset,
     .set_tsc_offset = set_tsc_offset,
     .get_tsc_hz = get_tsc_hz,

@@ -254,6 +254,16 @@ static int deflate(visor_vm *vm, uint64_t gpa, uint64_t length)
     return NULL_FAULT(vm->hv, vm, deflate);
 }
 
+static int load_firmware(uint64_t *out, visor_vm *vm, uint64_t gpa, uint64_t max_size)
+{
+    int ret = NULL_FAULT(vm->hv, vm, load_firmware);
+
+    (void)out;
+    (void)gpa;
+    (void)max_size;
+    return ret < 0 ? ret : visor__error(VISOR_ENOENT, "null", "vm.load_firmware", "there is none");
+}
+
 const struct visor__vm_ops null_vm_ops = {
     .create = create,
     .destroy = destroy,
@@ -263,6 +273,7 @@ const struct visor__vm_ops null_vm_ops = {
     .native_cap = native_cap,
     .native_handle = native_handle,
     .create_vfio = create_vfio,
+    .load_firmware = load_firmware,
     .enable_hypercalls = enable_hypercalls,
     .inflate = inflate,
     .deflate = deflate,

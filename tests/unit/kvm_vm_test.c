@@ -619,7 +619,7 @@ TEST(native)
     CHECK(file > 2);
     close((int)file);
     CHECK_OK(visor_x86_set_platform_info(m.vm, false));
-    CHECK_INT(visor_x86_load_firmware(&size, m.vm, 0, PAGE), VISOR_EUNSUPPORTED);
+    CHECK_INT(visor_vm_load_firmware(&size, m.vm, 0, PAGE), VISOR_EUNSUPPORTED);
     machine_free(&m);
 }
 

@@ -5,17 +5,30 @@
 #include "core/x86.h"
 #include "os/cpu.h"
 
+/* The pieces of x86 guests are the first. */
+#define X86_PIECES (VISOR__STATE_X86_EVENTS + 1)
+
 /* ---- the tables ---- */
 
 TEST(ranks_are_dense_and_names_fit)
 {
-    for (unsigned rank = 0; rank < VISOR__STATE_COUNT; rank++) {
-        CHECK(visor__state_by_save(VISOR_ARCH_X86_64, rank) < VISOR__STATE_COUNT);
-        CHECK(visor__state_by_restore(VISOR_ARCH_X86_64, rank) < VISOR__STATE_COUNT);
-        CHECK(strlen(visor__states[rank].name) < 16);
+    static const visor_arch arches[] = {VISOR_ARCH_X86_64, VISOR_ARCH_AARCH64, VISOR_ARCH_RISCV64};
+
+    for (size_t a = 0; a < sizeof(arches) / sizeof(arches[0]); a++) {
+        unsigned pieces = 0;
+
+        for (unsigned i = 0; i < VISOR__STATE_COUNT; i++)
+            pieces += visor__states[i].arch == arches[a];
+        for (unsigned rank = 0; rank < pieces; rank++) {
+            CHECK(visor__state_by_save(arches[a], rank) < VISOR__STATE_COUNT);
+            CHECK(visor__state_by_restore(arches[a], rank) < VISOR__STATE_COUNT);
+        }
+        CHECK_INT(visor__state_by_save(arches[a], pieces), VISOR__STATE_COUNT);
+        CHECK_INT(visor__state_by_restore(arches[a], pieces), VISOR__STATE_COUNT);
+        CHECK(visor__state_by_name(arches[a], "mp_state") < VISOR__STATE_COUNT);
     }
-    CHECK_INT(visor__state_by_save(VISOR_ARCH_X86_64, VISOR__STATE_COUNT), VISOR__STATE_COUNT);
-    CHECK_INT(visor__state_by_restore(VISOR_ARCH_AARCH64, 0), VISOR__STATE_COUNT);
+    for (unsigned i = 0; i < VISOR__STATE_COUNT; i++)
+        CHECK(strlen(visor__states[i].name) < 16);
     for (unsigned i = 0; i < VISOR__VM_STATE_COUNT; i++)
         CHECK(strlen(visor__vm_states[i].name) < 16);
 }
@@ -24,23 +37,37 @@ TEST(ranks_are_dense_and_names_fit)
 TEST(sizes_are_those_of_the_format)
 {
     static const struct {
+        visor_arch arch; /* NATIVE: the VM's own */
         const char *name;
         size_t size;
     } sizes[] = {
-        {"mp_state", 4}, {"cpuid", 28},  {"apic_base", 8},    {"lapic", 256},
-        {"regs", 144},   {"sregs", 272}, {"debugregs", 48},   {"xcrs", 136},
-        {"fpu", 416},    {"xsave", 1},   {"msrs", 16},        {"nested", 1},
-        {"events", 64},  {"pit", 104},   {"pic_primary", 16}, {"pic_secondary", 16},
-        {"ioapic", 216}, {"routes", 32}, {"clock", 8},
+#define X VISOR_ARCH_X86_64
+        {X, "mp_state", 4},   {X, "cpuid", 28},       {X, "apic_base", 8},      {X, "lapic", 256},
+        {X, "regs", 144},     {X, "sregs", 272},      {X, "debugregs", 48},     {X, "xcrs", 136},
+        {X, "fpu", 416},      {X, "xsave", 1},        {X, "msrs", 16},          {X, "nested", 1},
+        {X, "events", 64},
+#undef X
+#define A VISOR_ARCH_AARCH64
+        {A, "mp_state", 4},   {A, "features", 8},     {A, "firmware", 16},      {A, "sysregs", 16},
+        {A, "caches", 16},    {A, "regs", 272},       {A, "fpsimd", 520},       {A, "sve", 1},
+        {A, "events", 16},
+#undef A
+#define R VISOR_ARCH_RISCV64
+        {R, "mp_state", 4},   {R, "config", 16},      {R, "isa", 16},           {R, "sbi", 16},
+        {R, "sbi_state", 16}, {R, "csrs", 16},        {R, "regs", 272},         {R, "fp", 264},
+        {R, "vector", 1},     {R, "timer", 32},
+#undef R
+        {0, "pit", 104},      {0, "pic_primary", 16}, {0, "pic_secondary", 16}, {0, "ioapic", 216},
+        {0, "routes", 32},    {0, "clock", 8},        {0, "irqchip", 24},
     };
     size_t found = 0;
 
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-        for (unsigned k = 0; k < VISOR__STATE_COUNT; k++) {
-            if (strcmp(sizes[i].name, visor__states[k].name) == 0)
-                found += CHECK_INT(visor__states[k].size, sizes[i].size);
-        }
-        for (unsigned k = 0; k < VISOR__VM_STATE_COUNT; k++) {
+        enum visor__state piece = visor__state_by_name(sizes[i].arch, sizes[i].name);
+
+        if (piece < VISOR__STATE_COUNT)
+            found += CHECK_INT(visor__states[piece].size, sizes[i].size);
+        for (unsigned k = 0; sizes[i].arch == VISOR_ARCH_NATIVE && k < VISOR__VM_STATE_COUNT; k++) {
             if (strcmp(sizes[i].name, visor__vm_states[k].name) == 0)
                 found += CHECK_INT(visor__vm_states[k].size, sizes[i].size);
         }
@@ -331,8 +358,8 @@ TEST(a_reset_reaches_every_piece)
 {
     struct guest guest;
     visor_vcpu *second;
-    uint8_t fresh[VISOR__STATE_COUNT][1024], pattern[1024];
-    int lengths[VISOR__STATE_COUNT];
+    uint8_t fresh[X86_PIECES][1024], pattern[1024];
+    int lengths[X86_PIECES];
     const visor_x86_cpuid_entry cpuid = {.function = 1, .eax = 0x806ea};
     visor_mp_state state;
     visor_x86_lapic lapic;
@@ -343,10 +370,10 @@ TEST(a_reset_reaches_every_piece)
     CHECK_OK(visor_vcpu_create(&second, guest.vm, 1));
     /* What a reset does to a fresh vCPU, and to one that has been messed up, is the same. */
     CHECK_OK(visor_vcpu_reset(guest.vcpu));
-    for (unsigned i = 0; i < VISOR__STATE_COUNT; i++)
+    for (unsigned i = 0; i < X86_PIECES; i++)
         lengths[i] = visor__state_get(fresh[i], sizeof(fresh[i]), guest.vcpu, (enum visor__state)i);
     memset(pattern, 0x33, sizeof(pattern));
-    for (unsigned i = 0; i < VISOR__STATE_COUNT; i++) {
+    for (unsigned i = 0; i < X86_PIECES; i++) {
         enum visor__state piece = (enum visor__state)i;
 
         /* These have rules of their own, or stay as they are. */
@@ -364,7 +391,7 @@ TEST(a_reset_reaches_every_piece)
     CHECK_OK(visor_x86_set_msr(guest.vcpu, 0xc0000081, 1));
     CHECK_OK(visor_x86_set_nested_state(guest.vcpu, "nested", 6));
     CHECK_OK(visor_vcpu_reset(guest.vcpu));
-    for (unsigned i = 0; i < VISOR__STATE_COUNT; i++) {
+    for (unsigned i = 0; i < X86_PIECES; i++) {
         uint8_t now[1024];
         int length = visor__state_get(now, sizeof(now), guest.vcpu, (enum visor__state)i);
 
@@ -423,7 +450,7 @@ TEST(a_reset_empties_the_events_and_keeps_what_is_reported)
     CHECK_INT(image[0] | image[1] << 8, 0x37f);
     CHECK_INT(image[24] | image[25] << 8, 0x1f80);
     CHECK_INT(image[28], 0x77); /* MXCSR_MASK is the processor's */
-    CHECK_INT(image[512], 3); /* x87 and SSE are there */
+    CHECK_INT(image[512], 3);   /* x87 and SSE are there */
     CHECK_INT(image[513], 0);
     guest_free(&guest);
 }
@@ -449,7 +476,7 @@ TEST(a_reset_drops_a_pending_access)
 
 struct lines {
     unsigned count;
-    bool seen[VISOR__STATE_COUNT];
+    bool seen[X86_PIECES];
     bool newline;
 };
 
@@ -459,7 +486,7 @@ static void look(void *context, const char *line)
 
     lines->count++;
     lines->newline |= strchr(line, '\n') != NULL;
-    for (unsigned i = 0; i < VISOR__STATE_COUNT; i++) {
+    for (unsigned i = 0; i < X86_PIECES; i++) {
         size_t length = strlen(visor__states[i].name);
 
         if (strncmp(line, visor__states[i].name, length) == 0 && line[length] == ' ')
@@ -480,7 +507,7 @@ TEST(a_dump_shows_every_piece)
     CHECK_OK(visor_x86_set_lapic(guest.vcpu, &lapic));
     CHECK_OK(visor_x86_set_nested_state(guest.vcpu, "nested", 6));
     CHECK_OK(visor_vcpu_dump(guest.vcpu, look, &lines));
-    for (unsigned i = 0; i < VISOR__STATE_COUNT; i++) {
+    for (unsigned i = 0; i < X86_PIECES; i++) {
         if (!CHECK(lines.seen[i]))
             printf("#   %s\n", visor__states[i].name);
     }

@@ -57,7 +57,7 @@ CASE(areas, protected_vm, "protected VMs: there, or refused when created, and no
     }
     CHECK_EQ(result, VISOR_EUNSUPPORTED);
     CHECK_OK(visor_vm_create(&g->vm, g->hv, g->memory, NULL));
-    CHECK(visor_x86_load_firmware(&size, g->vm, 0, 0x1000) < 0);
+    CHECK(visor_vm_load_firmware(&size, g->vm, 0, 0x1000) < 0);
 }
 
 CASE(areas, nested_state, "the nested state goes out and in again")
