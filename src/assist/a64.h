@@ -12,9 +12,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Four SIMD registers of 16 bytes (LD1 to LD4); a pair of 8 bytes (CASP). */
+/* Bytes: four SIMD registers. */
 #define VISOR__A64_MAX_TRANSFER 64
-#define VISOR__A64_MAX_ATOMIC   16
 
 enum visor__a64_kind {
     VISOR__A64_NOTHING, /* prefetch, cache maintenance */
@@ -48,6 +47,13 @@ enum visor__a64_writeback {
     VISOR__A64_POST_INDEX,
 };
 
+enum visor__a64_extend {
+    VISOR__A64_UXTW = 2,
+    VISOR__A64_LSL = 3,
+    VISOR__A64_SXTW = 6,
+    VISOR__A64_SXTX = 7,
+};
+
 struct visor__a64_insn {
     enum visor__a64_kind kind;
     enum visor__a64_atomic atomic;
@@ -56,20 +62,22 @@ struct visor__a64_insn {
     enum visor__a64_writeback writeback;
     uint8_t base;
     uint8_t index;  /* 31: XZR, that is none */
-    uint8_t extend; /* `option` of the encoding: 2 UXTW, 3 LSL, 6 SXTW, 7 SXTX */
+    uint8_t extend; /* `option` of the encoding: enum visor__a64_extend */
     uint8_t shift;
     int64_t imm;
 
     /* data */
-    uint8_t size;       /* bytes of an element: 1, 2, 4, 8, 16 */
-    uint8_t elements;   /* of each register */
-    uint8_t count;      /* registers, 1 to 4 */
-    uint8_t reg[4];     /* 31 of the general ones: XZR */
-    uint8_t operand[2]; /* atomics: the register to compare with, or to combine with */
-    bool vector;        /* SIMD&FP registers */
-    bool interleaved;   /* elements go round the registers (LD2 to LD4) */
-    bool single_lane;   /* only element `lane` of each register (LD1 to LD4, single structure) */
-    bool replicate;     /* the element fills the first `width` bytes (LD1R to LD4R) */
+    uint8_t size;     /* bytes of an element: 1, 2, 4, 8, 16 */
+    uint8_t elements; /* of each register */
+    uint8_t count;    /* registers, 1 to 4 */
+    uint8_t reg[4];   /* 31 of the general ones: XZR */
+    /* Atomics: Rs. Memory is combined with it and `reg` loaded; CAS compares memory with it, loads
+     * it, and stores `reg`. */
+    uint8_t operand[2];
+    bool vector;      /* SIMD&FP registers */
+    bool interleaved; /* elements go round the registers (LD2 to LD4) */
+    bool single_lane; /* only element `lane` of each register (LD1 to LD4, single structure) */
+    bool replicate;   /* the element fills the first `width` bytes (LD1R to LD4R) */
     uint8_t lane;
     uint8_t width;     /* bytes of the destination that are not zeroed: 4 or 8; LD1R: 8 or 16 */
     bool sign;         /* sign-extended to width */

@@ -103,23 +103,22 @@ struct visor__a64_assist {
     const struct visor__a64_ops *ops;
     void *context;
     bool active;  /* an instruction is under way */
-    bool waiting; /* an access was handed out and has not been answered */
-    bool writing;
+    bool writing; /* its second pass, if it is an atomic */
     bool big_endian;
     struct visor__a64_insn insn;
     uint64_t pc, pstate;
-    uint64_t address;                      /* of the first byte; GVA */
-    uint64_t base;                         /* of the base register after writeback */
-    uint64_t page[2];                      /* GPA of the first byte, and of its next page */
-    uint32_t length;                       /* bytes of the whole access */
-    uint32_t done;                         /* of these */
+    uint64_t base;   /* of the base register after the instruction */
+    uint64_t gpa[2]; /* of the first byte, and of the page of 4 KiB after it */
+    uint32_t first;  /* bytes in the first of these pages */
+    uint32_t length; /* bytes of the access */
+    uint32_t done;   /* of these */
+    uint64_t old[2]; /* what an atomic has read */
     uint8_t data[VISOR__A64_MAX_TRANSFER]; /* as in memory */
-    uint8_t old[VISOR__A64_MAX_ATOMIC];    /* what an atomic has read */
 };
 
 /*
  * Begins with the instruction at PC, whose access to fault_gpa was stopped; iss is the syndrome,
- * for the report only. Bytes that DC ZVA clears are zva_length (4 << DCZID_EL0.BS). Returns
+ * for the report only. zva_length: the bytes that DC ZVA clears, 4 << DCZID_EL0.BS. Returns
  *   VISOR_EXIT_MMIO            exit->io is the next access: answer it, call visor__a64_next()
  *   VISOR_EXIT_NONE            the instruction is complete: enter the guest
  *   VISOR_EXIT_INTERNAL_ERROR  refused: exit->internal has the text, suberror enum
