@@ -354,6 +354,9 @@ TEST(output_writes_all_through_a_slow_pipe)
                 continue;
             refused++;
         }
+        /* On one processor all may have been read before the writer says that there is room. */
+        if (poll(&(struct pollfd){.fd = fds[0], .events = POLLIN}, 1, 10) == 0)
+            continue;
         got = read(fds[0], back, sizeof(back));
         REQUIRE(got > 0);
         for (ssize_t i = 0; i < got; i++, seen++) {
