@@ -16,32 +16,6 @@
 /* A row takes fewer samples (but three) where machines are slow or busy. */
 #define ENOUGH_NS 60e9
 
-/* 1: out %al, $0x10; jmp 1b */
-static const uint8_t pio_code[] = {0xe6, BENCH_PORT, 0xeb, 0xfc};
-/* 1: addr32 mov %al, (%ebx); jmp 1b */
-static const uint8_t mmio_code[] = {0x67, 0x88, 0x03, 0xeb, 0xfb};
-/*
- * 2: mov %ebx, %ecx; mov $1024, %dx
- * 1: addr32 mov %al, (%ecx); add $0x100000, %ecx; dec %dx; jnz 1b
- *    out %al, $0x10; jmp 2b
- */
-static const uint8_t dirty_code[] = {
-    0x66, 0x89, 0xd9, 0xba, 0x00, 0x04,                         /* mov; mov */
-    0x67, 0x88, 0x01,                                           /* store */
-    0x66, 0x81, 0xc1, BENCH_STRIDE & 0xff, BENCH_STRIDE >> 8 & 0xff, BENCH_STRIDE >> 16, 0x00,
-    0x4a, 0x75, 0xf3,                                           /* dec; jnz */
-    0xe6, BENCH_PORT, 0xeb, 0xe9,                               /* out; jmp */
-};
-
-const struct bench_guest *bench_guest(enum bench_row row)
-{
-    static const struct bench_guest pio = {pio_code, sizeof(pio_code), 0};
-    static const struct bench_guest mmio = {mmio_code, sizeof(mmio_code), BENCH_MMIO_GPA};
-    static const struct bench_guest dirty = {dirty_code, sizeof(dirty_code), BENCH_DIRTY_GPA};
-
-    return row == BENCH_MMIO ? &mmio : row == BENCH_DIRTY ? &dirty : &pio;
-}
-
 double bench_now(void)
 {
     struct timespec now;
@@ -64,8 +38,9 @@ struct result {
 };
 
 /*
- * Adds what `count` repetitions of each side took, ns, to took[]. They take turns in slices, because
- * what disturbs a machine lasts longer than a slice, and alternate in coming first, against drift.
+ * Adds what `count` repetitions of each side took, ns, to took[]. They take turns in slices,
+ * because what disturbs a machine lasts longer than a slice, and alternate in coming first, against
+ * drift.
  */
 static int take_turns(double took[2], enum bench_row row, unsigned count)
 {
@@ -116,6 +91,7 @@ int main(int argc, char **argv)
     };
     unsigned samples = 11;
     FILE *json = NULL;
+    bool first = true;
     int option;
 
     while ((option = getopt(argc, argv, "n:j:")) != -1) {
@@ -138,6 +114,8 @@ int main(int argc, char **argv)
         struct result result;
         double median, max;
 
+        if (row == BENCH_PIO && !bench_has_pio)
+            continue;
         if (measure(&result, row, rows[row].count, samples) < 0)
             return 1;
         median = result.ratio[result.samples / 2];
@@ -150,8 +128,9 @@ int main(int argc, char **argv)
                     "%s\n  {\"row\": \"%s\", \"samples\": %u, \"ratio\": {\"min\": %.4f, "
                     "\"median\": %.4f, \"max\": %.4f}, \"best_ns\": {\"raw\": %.0f, "
                     "\"visor\": %.0f}}",
-                    row > 0 ? "," : "", rows[row].name, result.samples, result.ratio[0], median,
-                    max, result.raw_ns, result.visor_ns);
+                    first ? "" : ",", rows[row].name, result.samples, result.ratio[0], median, max,
+                    result.raw_ns, result.visor_ns);
+        first = false;
     }
     if (json != NULL) {
         fprintf(json, "\n]}\n");

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The peer: KVM by hand. No abstraction, no checks but for failure, nothing kept that is not used. */
+/* The peer: KVM by hand. No abstraction, no checks but for failure, nothing kept that is not used.
+ */
 #include <fcntl.h>
 #include <linux/kvm.h>
 #include <stdbool.h>
@@ -37,8 +38,8 @@ static void raw_close(struct raw *raw)
 
 static void *memory(size_t size)
 {
-    void *host = mmap(NULL, size, PROT_READ | PROT_WRITE,
-                      MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *host =
+        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     return host == MAP_FAILED ? NULL : host;
 }
@@ -59,8 +60,6 @@ static bool slot(struct raw *raw, uint32_t id, uint64_t gpa, uint64_t size, void
 
 static bool raw_open(struct raw *raw, const struct bench_guest *guest, bool dirty)
 {
-    struct kvm_regs regs = {.rip = BENCH_CODE_GPA, .rflags = 2, .rbx = guest->rbx};
-    struct kvm_sregs sregs;
     int size;
 
     *raw = (struct raw){.kvm = -1, .vm = -1, .vcpu = -1};
@@ -87,29 +86,18 @@ static bool raw_open(struct raw *raw, const struct bench_guest *guest, bool dirt
         raw->run = NULL;
         return false;
     }
-    if (ioctl(raw->vcpu, KVM_GET_SREGS, &sregs) != 0)
-        return false;
-    sregs.cs.base = 0;
-    sregs.cs.selector = 0;
-    sregs.ds.limit = 0xffffffff; /* 16-bit code that reaches all of memory */
-    sregs.ds.g = 1;
-    return ioctl(raw->vcpu, KVM_SET_SREGS, &sregs) == 0 &&
-           ioctl(raw->vcpu, KVM_SET_REGS, &regs) == 0;
+    return bench_raw_start(raw->vm, raw->vcpu, guest);
+}
+
+/* The reason that the guest of a row leaves for. */
+static uint32_t reason_of(enum bench_row row)
+{
+    return bench_is_mmio(row) ? KVM_EXIT_MMIO : KVM_EXIT_IO;
 }
 
 static bool run_to(struct raw *raw, uint32_t reason)
 {
     return ioctl(raw->vcpu, KVM_RUN, 0) == 0 && raw->run->exit_reason == reason;
-}
-
-static bool regs_once(struct raw *raw)
-{
-    struct kvm_regs regs;
-
-    if (!run_to(raw, KVM_EXIT_IO) || ioctl(raw->vcpu, KVM_GET_REGS, &regs) != 0)
-        return false;
-    regs.rax++;
-    return ioctl(raw->vcpu, KVM_SET_REGS, &regs) == 0;
 }
 
 /* One harvest; its time is added to *took, that of the guest's writing is not. */
@@ -119,7 +107,7 @@ static bool dirty_once(struct raw *raw, uint64_t *bitmap, double *took)
     double start;
     bool done;
 
-    if (!run_to(raw, KVM_EXIT_IO))
+    if (!run_to(raw, reason_of(BENCH_DIRTY)))
         return false;
     start = bench_now();
     done = ioctl(raw->vm, KVM_GET_DIRTY_LOG, &log) == 0;
@@ -131,16 +119,16 @@ static double work(struct raw *raw, enum bench_row row, unsigned count)
 {
     static uint64_t bitmap[BENCH_DIRTY_SIZE / 4096 / 64];
     double start, took = 0;
-    bool good = row == BENCH_DIRTY || run_to(raw, row == BENCH_MMIO ? KVM_EXIT_MMIO : KVM_EXIT_IO);
+    bool good = row == BENCH_DIRTY || run_to(raw, reason_of(row));
 
     start = bench_now();
     for (unsigned i = 0; good && i < count; i++) {
         if (row == BENCH_REGS)
-            good = regs_once(raw);
+            good = run_to(raw, reason_of(row)) && bench_raw_regs(raw->vcpu);
         else if (row == BENCH_DIRTY)
             good = dirty_once(raw, bitmap, &took);
         else
-            good = run_to(raw, row == BENCH_MMIO ? KVM_EXIT_MMIO : KVM_EXIT_IO);
+            good = run_to(raw, reason_of(row));
     }
     if (!good)
         return -1;
@@ -157,7 +145,7 @@ static double raw_run(enum bench_row row, unsigned count)
         double start = bench_now();
 
         for (unsigned i = 0; i < count; i++) {
-            bool good = raw_open(&raw, guest, false) && run_to(&raw, KVM_EXIT_IO);
+            bool good = raw_open(&raw, guest, false) && run_to(&raw, reason_of(row));
 
             raw_close(&raw);
             if (!good)

@@ -42,33 +42,22 @@ static bool add_dirty_slot(struct side *side)
 static bool side_open(struct side *side, const struct bench_guest *guest, bool dirty)
 {
     const visor_memory_region ram = {.length = BENCH_RAM};
-    visor_x86_regs regs = {.rip = BENCH_CODE_GPA, .rflags = 2, .rbx = guest->rbx};
-    visor_x86_sregs sregs;
 
     *side = (struct side){0};
     if (visor_hypervisor_open(&side->hv, "kvm") < 0 ||
         visor_memory_create(&side->memory, &ram, 1, NULL) < 0 ||
         visor_memory_write(side->memory, BENCH_CODE_GPA, guest->code, guest->length) < 0 ||
         visor_vm_create(&side->vm, side->hv, side->memory, NULL) < 0 ||
-        (dirty && !add_dirty_slot(side)) || visor_vcpu_create(&side->vcpu, side->vm, 0) < 0 ||
-        visor_x86_get_sregs(&sregs, side->vcpu) < 0)
+        !bench_visor_configure(side->vm) || (dirty && !add_dirty_slot(side)) ||
+        visor_vcpu_create(&side->vcpu, side->vm, 0) < 0)
         return false;
-    sregs.cs.base = 0;
-    sregs.cs.selector = 0;
-    sregs.ds.limit = 0xffffffff; /* 16-bit code that reaches all of memory */
-    sregs.ds.g = 1;
-    return visor_x86_set_sregs(side->vcpu, &sregs) == 0 &&
-           visor_x86_set_regs(side->vcpu, &regs) == 0;
+    return bench_visor_start(side->vcpu, guest);
 }
 
-static bool regs_once(struct side *side)
+/* The reason that the guest of a row leaves for. */
+static int reason_of(enum bench_row row)
 {
-    visor_x86_regs regs;
-
-    if (visor_vcpu_run(side->vcpu) != VISOR_EXIT_IO || visor_x86_get_regs(&regs, side->vcpu) < 0)
-        return false;
-    regs.rax++;
-    return visor_x86_set_regs(side->vcpu, &regs) == 0;
+    return bench_is_mmio(row) ? VISOR_EXIT_MMIO : VISOR_EXIT_IO;
 }
 
 static bool dirty_once(struct side *side, uint64_t *bitmap, size_t capacity, double *took)
@@ -76,7 +65,7 @@ static bool dirty_once(struct side *side, uint64_t *bitmap, size_t capacity, dou
     double start;
     bool done;
 
-    if (visor_vcpu_run(side->vcpu) != VISOR_EXIT_IO)
+    if (visor_vcpu_run(side->vcpu) != reason_of(BENCH_DIRTY))
         return false;
     start = bench_now();
     done = visor_vm_dirty_log(bitmap, capacity, side->vm, side->slot) == 0;
@@ -87,14 +76,14 @@ static bool dirty_once(struct side *side, uint64_t *bitmap, size_t capacity, dou
 static double work(struct side *side, enum bench_row row, unsigned count)
 {
     static uint64_t bitmap[BENCH_DIRTY_SIZE / 4096 / 64];
-    int reason = row == BENCH_MMIO ? VISOR_EXIT_MMIO : VISOR_EXIT_IO;
+    int reason = reason_of(row);
     double start, took = 0;
     bool good = row == BENCH_DIRTY || visor_vcpu_run(side->vcpu) == reason;
 
     start = bench_now();
     for (unsigned i = 0; good && i < count; i++) {
         if (row == BENCH_REGS)
-            good = regs_once(side);
+            good = visor_vcpu_run(side->vcpu) == reason && bench_visor_regs(side->vcpu);
         else if (row == BENCH_DIRTY)
             good = dirty_once(side, bitmap, sizeof(bitmap), &took);
         else
@@ -116,8 +105,8 @@ static double visor_run(enum bench_row row, unsigned count)
         double start = bench_now();
 
         for (unsigned i = 0; i < count; i++) {
-            bool good = side_open(&side, guest, false) &&
-                        visor_vcpu_run(side.vcpu) == VISOR_EXIT_IO;
+            bool good =
+                side_open(&side, guest, false) && visor_vcpu_run(side.vcpu) == reason_of(row);
 
             side_close(&side);
             if (!good)
