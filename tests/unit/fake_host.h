@@ -24,7 +24,7 @@ typedef struct fake_host {
     unsigned msi_count; /* all; the last FAKE_MSIS are kept */
     visor_io_event events[FAKE_EVENTS];
     unsigned event_count;
-    unsigned poweroffs, resets, logs;
+    unsigned poweroffs, resets, panics, logs;
     char log[300]; /* the last line */
 } fake_host;
 
@@ -90,6 +90,7 @@ static void fake_request(void *context, vmm_request request)
 
     fake->poweroffs += request == VMM_REQUEST_POWEROFF;
     fake->resets += request == VMM_REQUEST_RESET;
+    fake->panics += request == VMM_REQUEST_PANIC;
 }
 
 static void fake_log(void *context, const char *line)

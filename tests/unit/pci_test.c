@@ -260,6 +260,7 @@ TEST(pci_msix_sends_masks_and_remembers)
     CHECK_INT(bus.fake.msi_count, 1);
     CHECK_INT(bus.fake.msi[0].address, 0xfee01000);
     CHECK_INT(bus.fake.msi[0].data, 0x41);
+    CHECK(!bus.fake.msi[0].has_device_id);
     CHECK_INT(peek(&bus.fake, pba, 8), 4);
     poke(&bus.fake, table + 32 + 12, 4, 0);
     CHECK_INT(bus.fake.msi_count, 2);
@@ -309,6 +310,37 @@ TEST(pci_survives_odd_accesses)
     }
     CHECK_INT(peek(&bus.fake, WINDOW + 0xfffffff, 1), 0xff);
     pci_bus_free(bus.bus);
+}
+
+TEST(pci_messages_can_tell_their_sender)
+{
+    pci_config config = PCI_CONFIG_PC;
+    const pci_device_config device = {.name = "model",
+                                      .bar_size = {0x8000},
+                                      .msix_vectors = 1,
+                                      .msix_table = 0x4000,
+                                      .msix_pba = 0x5000};
+    pci_device *out[2];
+    fake_host fake;
+    pci_bus *bus;
+
+    fake_init(&fake, NULL);
+    config.sender_ids = true;
+    REQUIRE_OK(pci_bus_create(&bus, &fake.host, &config, NULL));
+    for (unsigned i = 0; i < 2; i++) {
+        unsigned cap;
+
+        REQUIRE(pci_device_add(&out[i], bus, &device, NULL) == (int)i + 1);
+        cap = find_capability(&fake, i + 1, 0x11);
+        poke(&fake, config_at(i + 1, cap + 2), 2, 0x8000);
+        poke(&fake, config_at(i + 1, 4), 2, 0x0006);
+        poke(&fake, peek(&fake, config_at(i + 1, 0x10), 4) + 0x4000 + 12, 4, 0);
+        pci_device_msix(out[i], 0);
+        CHECK_INT(fake.msi_count, i + 1);
+        CHECK(fake.msi[i].has_device_id);
+        CHECK_INT(fake.msi[i].device_id, (i + 1) << 3);
+    }
+    pci_bus_free(bus);
 }
 
 TEST(pci_refuses_what_does_not_fit)

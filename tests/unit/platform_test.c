@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* RTC, keyboard controller and ACPI registers. */
+/* Clocks, keyboard controller, ACPI registers and pvpanic. */
 #include "unit.h"
 
 #include <time.h>
@@ -235,6 +235,91 @@ TEST(pm_timer_counts_at_its_rate)
     CHECK(rate < 3579545 * 1.001);
     CHECK((double)(uint32_t)(second - first) > 0.05 * 3579545 * 0.999);
     pm_free(block);
+}
+
+TEST(pl031_shows_and_keeps_the_time)
+{
+    static const unsigned identification[] = {0x31, 0x10, 0x04, 0x00, 0x0d, 0xf0, 0x05, 0xb1};
+    fake_host fake;
+    time_t before;
+    uint64_t shown;
+    pl031 *clock;
+
+    fake_init(&fake, NULL);
+    REQUIRE_OK(pl031_create(&clock, &fake.host, 0x9000, NULL));
+    before = time(NULL);
+    shown = peek(&fake, 0x9000, 4);
+    CHECK(shown >= (uint64_t)before && shown <= (uint64_t)time(NULL));
+    poke(&fake, 0x9008, 4, 1000);
+    CHECK_INT(peek(&fake, 0x9008, 4), 1000);
+    shown = peek(&fake, 0x9000, 4);
+    CHECK(shown >= 1000 && shown <= 1002);
+    poke(&fake, 0x9000, 4, 5); /* read-only */
+    CHECK(peek(&fake, 0x9000, 4) >= 1000);
+    for (unsigned i = 0; i < 8; i++)
+        CHECK_INT(peek(&fake, 0x9fe0 + 4 * i, 4), identification[i]);
+    CHECK_INT(peek(&fake, 0x9fe4, 1), 0x10);
+    CHECK_INT(peek(&fake, 0x900c, 4), 1);
+    for (unsigned at = 0x9000; at < 0xa000; at++) {
+        for (uint32_t length = 1; length <= 8; length++) {
+            poke(&fake, at, length, UINT64_MAX);
+            peek(&fake, at, length);
+        }
+    }
+    pl031_free(clock);
+}
+
+TEST(goldfish_rtc_shows_and_keeps_the_time)
+{
+    const uint64_t second = 1000000000;
+    goldfish_rtc *clock;
+    fake_host fake;
+    time_t before;
+    uint64_t shown;
+
+    fake_init(&fake, NULL);
+    REQUIRE_OK(goldfish_rtc_create(&clock, &fake.host, 0x9000, NULL));
+    before = time(NULL);
+    shown = peek(&fake, 0x9000, 4);
+    shown |= peek(&fake, 0x9004, 4) << 32;
+    CHECK(shown / second >= (uint64_t)before && shown / second <= (uint64_t)time(NULL));
+    poke(&fake, 0x9004, 4, 946684800 * second >> 32);
+    poke(&fake, 0x9000, 4, 946684800 * second & UINT32_MAX);
+    shown = peek(&fake, 0x9000, 4);
+    shown |= peek(&fake, 0x9004, 4) << 32;
+    CHECK(shown / second >= 946684800 && shown / second <= 946684802);
+    for (unsigned at = 0x9000; at < 0xa000; at++) {
+        for (uint32_t length = 1; length <= 8; length++) {
+            poke(&fake, at, length, UINT64_MAX);
+            peek(&fake, at, length);
+        }
+    }
+    goldfish_rtc_free(clock);
+}
+
+TEST(pvpanic_reports_a_panic)
+{
+    static const struct {
+        visor_space space;
+        uint64_t address;
+    } places[] = {{VISOR_PIO, PVPANIC_PORT}, {VISOR_MMIO, 0x1020000}};
+    fake_host fake;
+    pvpanic *device;
+
+    for (unsigned i = 0; i < 2; i++) {
+        visor_space space = places[i].space;
+        uint64_t address = places[i].address;
+
+        fake_init(&fake, NULL);
+        REQUIRE_OK(pvpanic_create(&device, &fake.host, space, address, NULL));
+        CHECK_INT(fake_access(&fake, space, address, 1, false, 0), 3);
+        fake_access(&fake, space, address, 1, true, 2);
+        CHECK_INT(fake.panics, 0);
+        CHECK_INT(fake.logs, 1);
+        fake_access(&fake, space, address, 1, true, 1);
+        CHECK_INT(fake.panics, 1);
+        pvpanic_free(device);
+    }
 }
 
 UNIT_MAIN()

@@ -511,6 +511,7 @@ TEST(wrong_options_give_status_35_and_say_what_is_wrong)
         {{"run", "-c", "0", "k"}, "0 is too few"},
         {{"run", "-c", "four", "k"}, "'four' is not"},
         {{"run", "k", "l"}, "what is 'l'"},
+        {{"run", "--dump-fdt"}, "--dump-fdt needs a value"},
         {{"run", "-b", "path=", "k"}, "path=FILE is missing"},
         {{"run", "-b", "path=d,rw=yes", "k"}, "there is no key 'rw'"},
         {{"run", "-b", "path=d,ro=maybe", "k"}, "ro=maybe: true or false"},
@@ -580,6 +581,16 @@ TEST(files_that_are_no_kernels_are_told)
     REQUIRE(RUN(&command, "run", getenv("VISOR")));
     CHECK_INT(command.status, 1);
     CHECK_OUTPUT("not a kernel");
+}
+
+TEST(a_machine_without_a_device_tree_dumps_none)
+{
+    const char *tree = in_folder("tree");
+
+    REQUIRE(RUN(&command, "run", "--dump-fdt", tree, WRITE_KERNEL(hang)));
+    CHECK_INT(command.status, 35);
+    CHECK_OUTPUT("this machine has no device tree; its guest is told by ACPI");
+    CHECK(access(tree, F_OK) != 0);
 }
 
 TEST(an_initrd_that_does_not_fit_is_told)

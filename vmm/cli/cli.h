@@ -57,7 +57,8 @@ struct run_options {
     uint32_t cpus;
     uint64_t mem_mib;
     char *kernel, *initrd, *hypervisor;
-    char *params; /* complete: the defaults, then what was given */
+    char *dump_fdt; /* write the device tree there instead of running */
+    char *params;   /* complete: the defaults, then what was given */
     struct serial_option serial[MACHINE_SERIAL_PORTS];
     virtio_blk_config disks[MACHINE_DISKS];
     size_t disk_count;

@@ -241,6 +241,7 @@ enum {
     OPT_DISK,
     OPT_RWDISK,
     OPT_NO_RNG,
+    OPT_DUMP_FDT,
 };
 
 static int parse_option(struct run_options *options, int option, vmm_error *error)
@@ -270,6 +271,7 @@ static int parse_option(struct run_options *options, int option, vmm_error *erro
     case OPT_SERIAL: return parse_serial(options, optarg, error);
     case OPT_HYPERVISOR: return set_string(&options->hypervisor, optarg, error);
     case OPT_NO_RNG: options->entropy = false; return 0;
+    case OPT_DUMP_FDT: return set_string(&options->dump_fdt, optarg, error);
     case 'h': options->help = true; return 0;
     default: return VISOR_EINVAL;
     }
@@ -288,6 +290,7 @@ int run_options_parse(struct run_options *out, int argc, char **argv, vmm_error 
         {"serial", required_argument, NULL, OPT_SERIAL},
         {"hypervisor", required_argument, NULL, OPT_HYPERVISOR},
         {"no-rng", no_argument, NULL, OPT_NO_RNG},
+        {"dump-fdt", required_argument, NULL, OPT_DUMP_FDT},
         {"help", no_argument, NULL, 'h'},
         {0},
     };
@@ -320,5 +323,6 @@ void run_options_free(struct run_options *options)
     free(options->kernel);
     free(options->initrd);
     free(options->hypervisor);
+    free(options->dump_fdt);
     free(options->params);
 }

@@ -30,9 +30,10 @@ void cli_run_help(void)
     printf(
         "usage: visor run [options] KERNEL\n"
         "\n"
-        "Boots a kernel in a new virtual machine: a Linux bzImage, or an ELF file (vmlinux) with "
-        "a\n"
-        "PVH note. Its serial console is on this terminal: Ctrl-A x ends, Ctrl-A h shows more.\n"
+        "Boots a kernel of this computer's architecture in a new virtual machine. x86-64: a Linux\n"
+        "bzImage, or an ELF file (vmlinux) with a PVH note; aarch64 and riscv64: a Linux Image.\n"
+        "Kernels packed by gzip or zstd are unpacked. The serial console is on this terminal:\n"
+        "Ctrl-A x ends, Ctrl-A h shows more.\n"
         "\n"
         "  -c, --cpus N           virtual processors (default 1)\n"
         "  -m, --mem MIB          memory in MiB (default 256)\n"
@@ -50,6 +51,7 @@ void cli_run_help(void)
         "in\n"
         "                         brackets: kvm[device=/dev/kvm]\n"
         "      --no-rng           no virtio-rng device\n"
+        "      --dump-fdt FILE    write the machine's device tree to FILE, and do not run it\n"
         "  -h, --help             this text\n"
         "\n"
         "The kernel command line begins with panic=-1 (reset at once after a panic) and\n"
@@ -87,8 +89,12 @@ static void on_command(void *context, enum console_command command)
         fputs("\r\n", stderr);
         cli_say("ended by Ctrl-A x");
         machine_stop(session->machine);
-    } else if (!machine_power_button(session->machine)) {
-        cli_say("the guest does not listen to its power button");
+        return;
+    }
+    switch (machine_power_button(session->machine)) {
+    case 0: break;
+    case VISOR_EUNSUPPORTED: cli_say("this machine has no power button"); break;
+    default: cli_say("the guest does not listen to its power button"); break;
     }
 }
 
@@ -282,6 +288,28 @@ static int status_of(enum machine_end end, const char *why)
     return STATUS_ERROR;
 }
 
+static int dump_tree(struct session *session, vmm_error *error)
+{
+    const char *path = session->options.dump_fdt;
+    size_t size, written = 0;
+    const void *tree = machine_tree(&size, session->machine);
+    FILE *file;
+
+    if (tree == NULL) {
+        vmm_fail(error, VISOR_EINVAL,
+                 "--dump-fdt: this machine has no device tree; its guest is told by ACPI");
+        return STATUS_USAGE;
+    }
+    file = fopen(path, "wbe");
+    if (file != NULL) {
+        written = fwrite(tree, 1, size, file);
+        if (fclose(file) == 0 && written == size)
+            return STATUS_OK;
+    }
+    vmm_fail(error, VISOR_ESYSTEM, "--dump-fdt: '%s': %s", path, strerror(errno));
+    return STATUS_ERROR;
+}
+
 static int run(struct session *session, vmm_error *error)
 {
     vmm_error why;
@@ -335,7 +363,8 @@ int cli_run(int argc, char **argv)
         status = set_up(&session, &error);
         if (status == STATUS_OK) {
             error.text[0] = '\0';
-            status = run(&session, &error);
+            status = session.options.dump_fdt != NULL ? dump_tree(&session, &error)
+                                                      : run(&session, &error);
         }
     }
     died_of = session.died_of;

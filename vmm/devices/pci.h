@@ -21,6 +21,7 @@ typedef struct pci_config {
     uint32_t gsi[4];        /* the lines that INTx pins share: level, active low in the words of
                                PCI (_PRT entries with source 0 and this number as index) */
     bool ports;             /* mechanism #1 at ports 0xcf8 to 0xcff */
+    bool sender_ids;        /* MSIs tell their sender, 8 * device number: see visor_msi */
 } pci_config;
 
 #define PCI_DEVICES     32       /* device numbers on the bus; function 0 only */

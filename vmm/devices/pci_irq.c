@@ -75,7 +75,8 @@ static void send(const pci_device *device, unsigned vector)
     visor_msi msi = {
         .address = table_word(device, vector, 0) | (uint64_t)table_word(device, vector, 1) << 32,
         .data = table_word(device, vector, 2),
-        .device_id = device->number << 3,
+        .device_id = device->bus->layout.sender_ids ? device->number << 3 : 0,
+        .has_device_id = device->bus->layout.sender_ids,
     };
 
     device->bus->host->send_msi(device->bus->host->context, &msi);

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The small devices that a PC without firmware still has to have: RTC, i8042, ACPI registers. */
+/* The small devices that a machine still has to have: clocks, i8042, ACPI registers, pvpanic. */
 #ifndef VMM_DEVICES_PLATFORM_H
 #define VMM_DEVICES_PLATFORM_H
 
 #include "devices/device.h"
 
 /*
- * MC146818 real-time clock with 128 bytes of NVRAM at ports 0x70 and 0x71. Runs on the host's UTC;
- * the guest can set it (an offset is kept). Raises no interrupts. Century in register 0x32.
+ * A PC's clock: MC146818 real-time clock with 128 bytes of NVRAM at ports 0x70 and 0x71. Runs on
+ * the host's UTC; the guest can set it (an offset is kept). Raises no interrupts. Century in
+ * register 0x32.
  */
 typedef struct rtc rtc;
 #define RTC_CENTURY 0x32 /* FADT.CENTURY */
@@ -49,11 +50,31 @@ void pm_free(pm *block);
  * listen. Any thread. */
 bool pm_power_button(pm *block);
 
-/* The panic device of QEMU, at a port that ACPI tells of ("QEMU0001"): VMM_REQUEST_PANIC. */
-#define PVPANIC_PORT 0x505
+/*
+ * Arm's PrimeCell real-time clock PL031, in a page at `address`; and the one of the "goldfish"
+ * machine, which RISC-V machines have. As rtc: the host's UTC, to be set by the guest, no
+ * interrupts, so no alarms either.
+ */
+#define PL031_LENGTH        0x1000
+#define GOLDFISH_RTC_LENGTH 0x1000
+
+typedef struct pl031 pl031;
+int pl031_create(pl031 **out, const vmm_host *host, uint64_t address, vmm_error *error);
+void pl031_free(pl031 *clock);
+
+typedef struct goldfish_rtc goldfish_rtc;
+int goldfish_rtc_create(goldfish_rtc **out, const vmm_host *host, uint64_t address,
+                        vmm_error *error);
+void goldfish_rtc_free(goldfish_rtc *clock);
+
+/* The panic device of QEMU, at a port that ACPI tells of ("QEMU0001") or an MMIO address that a
+ * device tree does ("qemu,pvpanic-mmio"): VMM_REQUEST_PANIC. */
+#define PVPANIC_PORT   0x505
+#define PVPANIC_LENGTH 1
 
 typedef struct pvpanic pvpanic;
-int pvpanic_create(pvpanic **out, const vmm_host *host, vmm_error *error);
+int pvpanic_create(pvpanic **out, const vmm_host *host, visor_space space, uint64_t address,
+                   vmm_error *error);
 void pvpanic_free(pvpanic *device);
 
 #endif

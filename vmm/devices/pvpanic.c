@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * pvpanic, the device through which a guest tells of its panic (QEMU, docs/specs/pvpanic.rst;
- * Linux, include/uapi/misc/pvpanic.h). One port: a read gives the events that we know, a write
+ * Linux, include/uapi/misc/pvpanic.h). One byte: a read gives the events that we know, a write
  * reports some.
  */
 #include <stdlib.h>
@@ -15,7 +15,7 @@ struct pvpanic {
     const vmm_host *host;
 };
 
-static int access_port(void *context, visor_vcpu *vcpu, visor_io *io)
+static int access_byte(void *context, visor_vcpu *vcpu, visor_io *io)
 {
     pvpanic *device = context;
 
@@ -30,7 +30,8 @@ static int access_port(void *context, visor_vcpu *vcpu, visor_io *io)
     return VISOR_IO_DONE;
 }
 
-int pvpanic_create(pvpanic **out, const vmm_host *host, vmm_error *error)
+int pvpanic_create(pvpanic **out, const vmm_host *host, visor_space space, uint64_t address,
+                   vmm_error *error)
 {
     pvpanic *device = calloc(1, sizeof(*device));
     int code;
@@ -38,7 +39,7 @@ int pvpanic_create(pvpanic **out, const vmm_host *host, vmm_error *error)
     if (device == NULL)
         return vmm_fail(error, VISOR_ENOMEM, "out of memory");
     device->host = host;
-    code = vmm_map_io(host, VISOR_PIO, PVPANIC_PORT, 1, access_port, device, "pvpanic", error);
+    code = vmm_map_io(host, space, address, PVPANIC_LENGTH, access_byte, device, "pvpanic", error);
     if (code < 0) {
         free(device);
         return code;

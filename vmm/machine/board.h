@@ -31,6 +31,8 @@ struct machine {
     virtio_pci *virtio[MACHINE_DISKS + 1];
     size_t virtio_count;
     void *board_data; /* the board's own */
+    void *tree;       /* the device tree, NULL: none */
+    size_t tree_size;
     struct machine_cpu *cpus;
 
     pthread_mutex_t lock; /* guards end and why */
@@ -54,17 +56,22 @@ struct machine_board {
     /* The most bytes of RAM when guest addresses have this many bits. */
     uint64_t (*max_memory)(unsigned int gpa_bits);
     visor_vm_config vm;
-    /* What has to be said to the VM before it has vCPUs; then the board's devices: serial ports,
-     * the PCI bus (machine->pci), and what else it has (board_data). */
+    /* In this order. What has to be said to the VM before it has vCPUs; then the board's devices:
+     * serial ports, the PCI bus (machine->pci), and what else it has (board_data). */
     int (*add_devices)(struct machine *machine, vmm_error *error);
-    void (*free_devices)(struct machine *machine);
-    bool (*power_button)(struct machine *machine);
+    /* Each vCPU as it is created, in order of ids. NULL: nothing to do. */
+    int (*init_vcpu)(struct machine *machine, visor_vcpu *vcpu, vmm_error *error);
     /* The kernel (config.kernel, unpacked) and what it is told of the machine. */
     int (*load)(struct machine *machine, const struct boot_image *kernel, vmm_error *error);
-    /* Each vCPU, in order of ids. */
-    int (*init_vcpu)(struct machine *machine, visor_vcpu *vcpu, vmm_error *error);
+    /* Points vCPU 0 at the kernel; the others wait until it starts them. */
+    int (*enter)(struct machine *machine, visor_vcpu *vcpu, vmm_error *error);
+
+    /* NULL: there is no button. */
+    bool (*power_button)(struct machine *machine);
+    /* Whatever add_devices() came to. */
+    void (*free_devices)(struct machine *machine);
 };
 
-extern const struct machine_board machine_x86_64;
+extern const struct machine_board machine_x86_64, machine_aarch64, machine_riscv64;
 
 #endif

@@ -189,9 +189,17 @@ enum machine_end machine_join(struct machine *machine, vmm_error *why)
     return machine->end;
 }
 
-bool machine_power_button(struct machine *machine)
+int machine_power_button(struct machine *machine)
 {
-    return machine->board->power_button(machine);
+    if (machine->board->power_button == NULL)
+        return VISOR_EUNSUPPORTED;
+    return machine->board->power_button(machine) ? 0 : VISOR_ESTATE;
+}
+
+const void *machine_tree(size_t *size, const struct machine *machine)
+{
+    *size = machine->tree_size;
+    return machine->tree;
 }
 
 serial *machine_serial_port(struct machine *machine, size_t n)
@@ -203,7 +211,8 @@ serial *machine_serial_port(struct machine *machine, size_t n)
 
 static const struct machine_board *find_board(visor_hypervisor *hv)
 {
-    static const struct machine_board *const boards[] = {&machine_x86_64};
+    static const struct machine_board *const boards[] = {&machine_x86_64, &machine_aarch64,
+                                                         &machine_riscv64};
 
     for (size_t i = 0; i < sizeof(boards) / sizeof(boards[0]); i++) {
         if (visor_hypervisor_has_arch(hv, boards[i]->arch))
@@ -273,11 +282,12 @@ static int add_virtio_devices(struct machine *machine, vmm_error *error)
 
 static int make_vcpus(struct machine *machine, vmm_error *error)
 {
+    const struct machine_board *board = machine->board;
     char what[48];
+    int code;
 
     for (uint32_t i = 0; i < machine->config.vcpu_count; i++) {
         struct machine_cpu *cpu = &machine->cpus[i];
-        int code;
 
         cpu->machine = machine;
         code = visor_vcpu_create(&cpu->vcpu, machine->vm, i);
@@ -285,11 +295,12 @@ static int make_vcpus(struct machine *machine, vmm_error *error)
             snprintf(what, sizeof(what), "cannot create vCPU %" PRIu32, i);
             return vmm_fail_visor(error, code, what);
         }
-        code = machine->board->init_vcpu(machine, cpu->vcpu, error);
+        code = board->init_vcpu != NULL ? board->init_vcpu(machine, cpu->vcpu, error) : 0;
         if (code != 0)
             return code;
     }
-    return 0;
+    code = visor_vm_seal(machine->vm);
+    return code < 0 ? vmm_fail_visor(error, code, "cannot complete the VM") : 0;
 }
 
 static int load_kernel(struct machine *machine, vmm_error *error)
@@ -338,9 +349,11 @@ int machine_create(struct machine **out, visor_hypervisor *hv, const struct mach
     if (code == 0)
         code = add_virtio_devices(machine, error);
     if (code == 0)
+        code = make_vcpus(machine, error);
+    if (code == 0)
         code = load_kernel(machine, error);
     if (code == 0)
-        code = make_vcpus(machine, error);
+        code = board->enter(machine, machine->cpus[0].vcpu, error);
     if (code != 0) {
         machine_free(machine);
         return code;
@@ -363,6 +376,7 @@ void machine_free(struct machine *machine)
     pci_bus_free(machine->pci);
     visor_vm_free(machine->vm);
     visor_memory_free(machine->memory);
+    free(machine->tree);
     free(machine->cpus);
     pthread_cond_destroy(&machine->changed);
     pthread_mutex_destroy(&machine->lock);

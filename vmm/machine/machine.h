@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * A machine: guest memory, a VM, virtual processors on threads of their own, devices, a kernel.
- * What is the same for all architectures is in machine.c; a board (x86_64.c) adds the rest through
- * the functions of struct machine_board.
+ * What is the same for all architectures is in machine.c; a board (x86_64.c, aarch64.c, riscv64.c)
+ * adds the rest through the functions of struct machine_board.
  */
 #ifndef VMM_MACHINE_H
 #define VMM_MACHINE_H
@@ -75,12 +75,17 @@ void machine_stop(struct machine *machine);
  */
 enum machine_end machine_join(struct machine *machine, vmm_error *why);
 
-/* Presses the power button; false if the guest does not listen. Any thread. */
-bool machine_power_button(struct machine *machine);
+/* Presses the power button. EUNSUPPORTED: there is none; ESTATE: the guest does not listen. Any
+ * thread. */
+int machine_power_button(struct machine *machine);
 /* Port n, for input; NULL if there is none. */
 serial *machine_serial_port(struct machine *machine, size_t n);
 /* Tells the guest's clock that it stood still just now. Any thread. */
 void machine_paused(struct machine *machine);
+
+/* The device tree that the guest is given and its size in bytes; NULL if it is told of the machine
+ * in another way. */
+const void *machine_tree(size_t *size, const struct machine *machine);
 
 /* The most vCPUs and the most memory (bytes) that a machine can have on hv. */
 void machine_limits(uint32_t *vcpus, uint64_t *memory, visor_hypervisor *hv);

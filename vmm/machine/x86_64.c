@@ -143,7 +143,7 @@ static int pc_add_devices(struct machine *machine, vmm_error *error)
     if (code == 0)
         code = i8042_create(&pc->i8042, host, error);
     if (code == 0)
-        code = pvpanic_create(&pc->pvpanic, host, error);
+        code = pvpanic_create(&pc->pvpanic, host, VISOR_PIO, PVPANIC_PORT, error);
     if (code == 0)
         code = add_serial_ports(machine, error);
     return code;
@@ -316,7 +316,7 @@ static int init_lapic(visor_vcpu *vcpu)
     return visor_x86_set_lapic(vcpu, &lapic);
 }
 
-static int init_boot_registers(const struct pc *pc, visor_vcpu *vcpu)
+static int enter_kernel(const struct pc *pc, visor_vcpu *vcpu)
 {
     bool long_mode = pc->entry.protocol == BOOT_X86_LINUX64;
     visor_x86_sregs sregs;
@@ -371,9 +371,13 @@ static int pc_init_vcpu(struct machine *machine, visor_vcpu *vcpu, vmm_error *er
     code = init_msrs(machine, vcpu);
     if (code == 0)
         code = init_lapic(vcpu);
-    /* The others wait for the start-up interrupt of the first. */
-    if (code == 0 && visor_vcpu_id(vcpu) == 0)
-        code = init_boot_registers(machine->board_data, vcpu);
+    return code < 0 ? vmm_fail_visor(error, code, "cannot set up the vCPU") : 0;
+}
+
+static int pc_enter(struct machine *machine, visor_vcpu *vcpu, vmm_error *error)
+{
+    int code = enter_kernel(machine->board_data, vcpu);
+
     return code < 0 ? vmm_fail_visor(error, code, "cannot set up the vCPU") : 0;
 }
 
@@ -389,8 +393,9 @@ const struct machine_board machine_x86_64 = {
             .irqchip = VISOR_IRQCHIP_KERNEL,
         },
     .add_devices = pc_add_devices,
-    .free_devices = pc_free_devices,
-    .power_button = pc_power_button,
-    .load = pc_load,
     .init_vcpu = pc_init_vcpu,
+    .load = pc_load,
+    .enter = pc_enter,
+    .power_button = pc_power_button,
+    .free_devices = pc_free_devices,
 };
