@@ -76,3 +76,26 @@ uint64_t guest_finish_at(struct where where, visor_vcpu *vcpu)
         fail_at(where, "%s, should be the end of the program", exit_text(visor_vcpu_exit(vcpu)));
     return visor_io_value(io);
 }
+
+void guest_create_irqs(struct guest *g)
+{
+    visor_vm_config config = VISOR_VM_CONFIG_INIT;
+
+    NEED(g, IRQCHIP);
+    config.irqchip = VISOR_IRQCHIP_KERNEL;
+    guest_create(g, &config);
+    guest_add_vcpu(g, 0);
+}
+
+void guest_start_irqs(struct guest *g)
+{
+    guest_create_irqs(g);
+    guest_arch_irqs(g);
+    CHECK_EQ(GUEST_FINISH(g), 0);
+}
+
+void guest_quiet_at(struct where where, struct guest *g)
+{
+    kick_later(g->vcpu, 50);
+    run_to(where, g->vcpu, VISOR_EXIT_KICKED);
+}

@@ -66,4 +66,33 @@ void guest_put_code(struct guest *g, uint64_t gpa, const struct code *code);
 uint64_t guest_finish_at(struct where where, visor_vcpu *vcpu);
 #define GUEST_FINISH(g) guest_finish_at(HERE, (g)->vcpu)
 
+/* ---- interrupts: a chip in the hypervisor, and a guest that handles them ----
+ *
+ * What guest_start_irqs() starts has told the chip about two lines and four messages, has run up to
+ * a write of 0 to guest_done, and has interrupts masked. Run on, it takes them and idles. A handler
+ * writes the interrupt's number to guest_done, and ends the interrupt when run on. */
+
+struct guest_line {
+    uint32_t gsi;
+    uint64_t number;
+};
+extern const struct guest_line guest_edge;  /* an interrupt for each rise of the line */
+extern const struct guest_line guest_level; /* while the line is high */
+#define GUEST_MESSAGES 4u
+/* The message, and the number of its interrupt. */
+struct guest_message {
+    visor_msi msi;
+    uint64_t number;
+};
+
+void guest_start_irqs(struct guest *g);
+struct guest_message guest_message(struct guest *g, unsigned n);
+/* Its twin for restoring: VM and vCPU, and nothing set up. */
+void guest_create_irqs(struct guest *g);
+/* Runs for a while without an interrupt. */
+void guest_quiet_at(struct where where, struct guest *g);
+#define GUEST_QUIET(g) guest_quiet_at(HERE, (g))
+/* ARCH/guest.c: the program, and registers of vCPU 0 so that it starts. */
+void guest_arch_irqs(struct guest *g);
+
 #endif

@@ -317,6 +317,15 @@ void file_close(visor_file file)
     close((int)file);
 }
 
+visor_file file_duplicate(visor_file file)
+{
+    int fd = fcntl((int)file, F_DUPFD_CLOEXEC, 0);
+
+    if (fd < 0)
+        FAIL("dup: %s", strerror(errno));
+    return fd;
+}
+
 void file_seal_read_only(visor_file *file)
 {
     char path[64];
@@ -380,4 +389,16 @@ void buffer_free(struct buffer *buffer)
 {
     free(buffer->data);
     *buffer = (struct buffer){0};
+}
+
+bool host_file_begins(const char *path, const char *text)
+{
+    char begin[64] = "";
+    FILE *file = fopen(path, "re");
+
+    if (file == NULL)
+        return false;
+    begin[fread(begin, 1, sizeof(begin) - 1, file)] = '\0';
+    fclose(file);
+    return strncmp(begin, text, strlen(text)) == 0;
 }

@@ -177,6 +177,7 @@ void event_signal_later(visor_event event, unsigned ms);
 /* An empty unnamed file of this length. */
 visor_file file_create(uint64_t length);
 void file_close(visor_file file);
+visor_file file_duplicate(visor_file file);
 /* Exchanges the file for one that can only be read. */
 void file_seal_read_only(visor_file *file);
 void file_rewind(visor_file file);
@@ -208,6 +209,8 @@ enum host_fact {
     HOST_FACTS(HOST_FACT_ENUM_)
 #undef HOST_FACT_ENUM_
 };
+/* Whether this file of the host can be read and begins with text. */
+bool host_file_begins(const char *path, const char *text);
 /* Called in a process of its own. */
 unsigned host_detect(visor_hypervisor *hv);
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What kind of host this is. Runs in a process of its own, as a case does. */
-#include <stdio.h>
 #include <string.h>
 
 #include "x86.h"
@@ -38,20 +37,6 @@ static void host_signature(char out[13])
     memcpy(out, &r[1], 12);
 }
 
-/* Bochs' processors are exact copies; only the firmware is its own. */
-static bool host_is_bochs(void)
-{
-    FILE *file = fopen("/sys/class/dmi/id/bios_vendor", "re");
-    char vendor[64] = "";
-
-    if (file == NULL)
-        return false;
-    if (fgets(vendor, sizeof(vendor), file) == NULL)
-        vendor[0] = '\0';
-    fclose(file);
-    return strncmp(vendor, "The Bochs Project", 17) == 0;
-}
-
 unsigned host_detect(visor_hypervisor *hv)
 {
     char signature[13], vendor[13] = "";
@@ -67,7 +52,8 @@ unsigned host_detect(visor_hypervisor *hv)
         facts |= HOST_AMD;
     if (strcmp(vendor, "GenuineIntel") == 0)
         facts |= HOST_INTEL;
-    if (host_is_bochs())
+    /* Bochs' processors are exact copies; only the firmware is its own. */
+    if (host_file_begins("/sys/class/dmi/id/bios_vendor", "The Bochs Project"))
         facts |= HOST_BOCHS;
     if (host_emulates(hv))
         facts |= HOST_EMULATES;
