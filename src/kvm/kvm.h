@@ -95,6 +95,13 @@ int kvm_check(int fd, unsigned long number);
 /* KVM_ENABLE_CAP on a VM or vCPU descriptor; name is the capability's, for errors. */
 int kvm_enable(int fd, const char *name, uint32_t number, uint32_t flags, const uint64_t args[4]);
 #define KVM_ENABLE(fd, cap, arg0) kvm_enable((fd), #cap, (cap), 0, (const uint64_t[4]){(arg0)})
+/*
+ * An attribute of a device, VM or vCPU (api.rst 4.80, 4.81): what is its name for errors, value
+ * what the attribute is documented to point at. has: whether it exists, and can be set now.
+ */
+bool kvm_has_attr(int fd, uint32_t group, uint64_t attr);
+int kvm_get_attr(void *value, int fd, const char *what, uint32_t group, uint64_t attr);
+int kvm_set_attr(int fd, const char *what, uint32_t group, uint64_t attr, const void *value);
 
 /* ---- capabilities; vm is NULL when the host is asked, fd the VM's or the system's ---- */
 

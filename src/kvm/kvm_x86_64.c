@@ -263,21 +263,10 @@ static int set_bus_lock_exits(visor_vm *vm, bool on)
 
 /* ---- time ---- */
 
-/* The exact control of Linux 5.16 and later. Returns 1, 0 if there is none, or an error. */
-static int tsc_attribute(visor_vcpu *vcpu, unsigned long request, const char *name, uint64_t *value)
+/* The exact control of Linux 5.16 and later. */
+static bool has_tsc_offset(visor_vcpu *vcpu)
 {
-    struct kvm_device_attr attr = {
-        .group = KVM_VCPU_TSC_CTRL,
-        .attr = KVM_VCPU_TSC_OFFSET,
-        .addr = (uintptr_t)value,
-    };
-    int fd = kvm_vcpu_of(vcpu)->fd;
-    int ret;
-
-    if (kvm_ioctl_quiet(fd, KVM_HAS_DEVICE_ATTR, (uintptr_t)&attr) < 0)
-        return 0;
-    ret = kvm_ioctl_quiet(fd, request, (uintptr_t)&attr);
-    return ret < 0 ? kvm_error(name, -ret, "TSC offset of vCPU %u", vcpu->id) : 1;
+    return kvm_has_attr(kvm_vcpu_of(vcpu)->fd, KVM_VCPU_TSC_CTRL, KVM_VCPU_TSC_OFFSET);
 }
 
 /* Without it: the guest's counter and the host's, read as close together as can be. */
@@ -285,10 +274,11 @@ static int get_tsc_offset(uint64_t *out, visor_vcpu *vcpu)
 {
     visor_x86_msr tsc = {.index = MSR_TSC};
     uint64_t before, after;
-    int ret = tsc_attribute(vcpu, KVM_GET_DEVICE_ATTR, "KVM_GET_DEVICE_ATTR", out);
+    int ret;
 
-    if (ret != 0)
-        return ret < 0 ? ret : 0;
+    if (has_tsc_offset(vcpu))
+        return kvm_get_attr(out, kvm_vcpu_of(vcpu)->fd, "TSC offset", KVM_VCPU_TSC_CTRL,
+                            KVM_VCPU_TSC_OFFSET);
     before = __builtin_ia32_rdtsc();
     ret = kvm_x86_get_msrs(&tsc, 1, vcpu);
     after = __builtin_ia32_rdtsc();
@@ -301,10 +291,11 @@ static int get_tsc_offset(uint64_t *out, visor_vcpu *vcpu)
 static int set_tsc_offset(visor_vcpu *vcpu, uint64_t offset)
 {
     visor_x86_msr tsc = {.index = MSR_TSC};
-    int ret = tsc_attribute(vcpu, KVM_SET_DEVICE_ATTR, "KVM_SET_DEVICE_ATTR", &offset);
+    int ret;
 
-    if (ret != 0)
-        return ret < 0 ? ret : 0;
+    if (has_tsc_offset(vcpu))
+        return kvm_set_attr(kvm_vcpu_of(vcpu)->fd, "TSC offset", KVM_VCPU_TSC_CTRL,
+                            KVM_VCPU_TSC_OFFSET, &offset);
     tsc.value = __builtin_ia32_rdtsc() + offset;
     ret = kvm_x86_set_msrs(vcpu, &tsc, 1);
     return ret == 1 ? 0 : (ret < 0 ? ret : VISOR_EREFUSED);

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The AArch64 part of the KVM backend from inside. */
+#ifndef VISOR_KVM_KVM_AARCH64_H
+#define VISOR_KVM_KVM_AARCH64_H
+
+#include "assist/aarch64.h"
+#include "kvm/kvm.h"
+
+/*
+ * kvm_aarch64.c        the backend structure (visor__kvm_backend), the VM side of kvm_arch_*()
+ * kvm_aarch64_vcpu.c   what the VM has: configure(), features and initialization of vCPUs, seal()
+ * kvm_aarch64_state.c  pieces of vCPU state, single registers
+ * kvm_aarch64_reg.c    KVM's numbers of registers and the public ones, without a kernel
+ * kvm_aarch64_exit.c   exits and their answers
+ * kvm_aarch64_debug.c  guest debugging
+ * kvm_aarch64_gic.c    the interrupt controller
+ */
+
+#define KVM_AARCH64_BREAKPOINTS 16 /* the architecture's most, of each of the two kinds */
+
+struct kvm_aarch64_vm {
+    struct kvm_vm common;
+    int gic_fd, its_fd; /* devices; -1: there is none */
+};
+
+struct kvm_aarch64_vcpu {
+    struct kvm_vcpu common;
+    struct kvm_vcpu_init init;       /* what the vCPU was made with, for its reset */
+    struct visor__a64_assist assist; /* an access without a syndrome, under way */
+    uint32_t zva_length;             /* bytes that DC ZVA clears */
+    visor_breakpoint breakpoints[2 * KVM_AARCH64_BREAKPOINTS];
+    size_t breakpoint_count;
+};
+
+static inline struct kvm_aarch64_vm *kvm_aarch64_vm_of(const visor_vm *vm)
+{
+    return vm->priv;
+}
+
+static inline struct kvm_aarch64_vcpu *kvm_aarch64_vcpu_of(const visor_vcpu *vcpu)
+{
+    return vcpu->priv;
+}
+
+/* ---- kvm_aarch64_gic.c: for VMs with VISOR_IRQCHIP_KERNEL ---- */
+
+/*
+ * From configure(), before vCPUs: picks the version, creates the devices, sets their addresses and
+ * the number of SPIs. Resolves config->gic_version and config->its. EUNSUPPORTED with the
+ * alternatives in the hint for what the host lacks.
+ */
+int kvm_aarch64_gic_configure(visor_vm *vm, visor_aarch64_config *config);
+/* From seal(): completes the GIC, then its ITS. */
+int kvm_aarch64_gic_seal(visor_vm *vm);
+/* Closes the devices, if there are any. */
+void kvm_aarch64_gic_destroy(visor_vm *vm);
+/* As the members of visor__irq_ops. */
+int kvm_aarch64_gic_get_regs(visor_irqchip_reg *out, size_t capacity, visor_vm *vm);
+int kvm_aarch64_gic_set_regs(visor_vm *vm, const visor_irqchip_reg *regs, size_t count);
+/* VISOR_CAP_AARCH64_GIC_V2, GIC_V3, ITS; vm is NULL when the host is asked. */
+int64_t kvm_aarch64_gic_cap(visor_hypervisor *hv, visor_vm *vm, visor_cap cap);
+
+#endif
