@@ -148,7 +148,8 @@ int64_t kvm_hv_cap(visor_hypervisor *hv, visor_cap cap);
 #define KVM_HV_OPS_COMMON .open = kvm_open, .close = kvm_close, .cap = kvm_hv_cap
 extern const struct visor__hv_ops kvm_hv_ops;
 
-/* So are these. kvm_vm.c */
+/* So are these. An architecture that keeps devices of its own in a VM closes them and then calls
+ * kvm_vm_destroy(). kvm_vm.c */
 int kvm_vm_create(visor_vm *vm);
 void kvm_vm_destroy(visor_vm *vm);
 int64_t kvm_vm_cap(visor_vm *vm, visor_cap cap);
@@ -156,10 +157,10 @@ int kvm_vm_native_cap(int64_t *out, visor_vm *vm, uint32_t number);
 int kvm_vm_native_handle(visor_file *out, visor_vm *vm);
 int kvm_vm_create_vfio(visor_file *out, visor_vm *vm);
 int kvm_vm_load_firmware(uint64_t *out, visor_vm *vm, uint64_t gpa, uint64_t max_size);
-#define KVM_VM_OPS_COMMON                                                                       \
-    .create = kvm_vm_create, .destroy = kvm_vm_destroy, .cap = kvm_vm_cap, .map = kvm_map,      \
-    .unmap = kvm_unmap, .native_cap = kvm_vm_native_cap, .native_handle = kvm_vm_native_handle, \
-    .create_vfio = kvm_vm_create_vfio, .load_firmware = kvm_vm_load_firmware,                   \
+#define KVM_VM_OPS_COMMON                                                           \
+    .create = kvm_vm_create, .cap = kvm_vm_cap, .map = kvm_map, .unmap = kvm_unmap, \
+    .native_cap = kvm_vm_native_cap, .native_handle = kvm_vm_native_handle,         \
+    .create_vfio = kvm_vm_create_vfio, .load_firmware = kvm_vm_load_firmware,       \
     .enable_hypercalls = kvm_arch_enable_hypercalls
 extern const struct visor__vm_ops kvm_vm_ops;
 

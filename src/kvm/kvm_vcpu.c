@@ -260,8 +260,10 @@ static int enter(visor_vcpu *vcpu)
     struct kvm_vcpu *k = kvm_vcpu_of(vcpu);
     int err;
 
-    /* Not every way out sets it, and an old reason must not be taken for a new one. */
-    k->run->exit_reason = KVM_EXIT_UNKNOWN;
+    /* Not every way out sets it, and an old reason must not be taken for a new one. But it tells
+     * Arm's and RISC-V's KVM that an answer waits in the run area. */
+    if (!k->unsettled)
+        k->run->exit_reason = KVM_EXIT_UNKNOWN;
     kvm_arch_enter(vcpu);
     atomic_fetch_add(&k->passages, 1);
     err = ioctl(k->fd, KVM_RUN, 0) < 0 ? errno : 0;

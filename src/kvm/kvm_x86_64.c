@@ -348,7 +348,7 @@ const struct visor__hv_ops kvm_hv_ops = {
     .x86_msr_list = msr_list,
 };
 
-const struct visor__vm_ops kvm_vm_ops = {KVM_VM_OPS_COMMON};
+const struct visor__vm_ops kvm_vm_ops = {KVM_VM_OPS_COMMON, .destroy = kvm_vm_destroy};
 const struct visor__vcpu_ops kvm_vcpu_ops = {KVM_VCPU_OPS_COMMON};
 const struct visor__irq_ops kvm_irq_ops = {KVM_IRQ_OPS_COMMON};
 
