@@ -31,6 +31,7 @@ struct a64_machine {
     unsigned logged;
     unsigned sets;  /* registers written */
     int fail_after; /* operations that succeed before all fail; < 0: none fails */
+    uint32_t zva_length;
     uint64_t fault_gpa;
     visor_exit exit;
     struct visor__a64_assist assist;
@@ -120,6 +121,7 @@ static inline struct a64_machine *a64_new(void)
         machine->page[i] = A64_RAM;
     machine->reg[VISOR__A64_PSTATE] = A64_EL1H;
     machine->fail_after = -1;
+    machine->zva_length = 64;
     return machine;
 }
 
@@ -149,7 +151,7 @@ static inline int a64_start(struct a64_machine *machine)
 {
     machine->logged = machine->sets = 0;
     return visor__a64_start(&machine->exit, &machine->assist, &a64_ops, machine, machine->fault_gpa,
-                            0x1234, 64);
+                            0x1234, machine->zva_length);
 }
 
 /* Executes all of it. */
