@@ -66,17 +66,23 @@ static uint64_t get(struct guest *guest, uint64_t gpa, size_t width)
 enum arch { ARM64, RISCV64 };
 static load_function *const loaders[] = {boot_arm64_load, boot_riscv64_load};
 
+/* A magic number: letters without a NUL. */
+static void put_magic(uint8_t *at, const char *magic, size_t length)
+{
+    memcpy(at, magic, length);
+}
+
 /* An Image that is an EFI program with one section, its last 512 bytes, like those of Linux. */
 static void make_image(uint8_t *file, enum arch arch)
 {
     memset(file, 0, IMAGE_SIZE);
     memset(file + 512, 0x90, IMAGE_SIZE - 512);
-    memcpy(file, "MZ", 2);
+    put_magic(file, "MZ", 2);
     boot_put64(file + 8, arch == ARM64 ? 0 : 0x200000);
     boot_put64(file + 16, RUN_SIZE);
-    memcpy(file + 56, arch == ARM64 ? "ARMd" : "RSC\5", 4);
+    put_magic(file + 56, arch == ARM64 ? "ARMd" : "RSC\5", 4);
     boot_put32(file + 60, 64);
-    memcpy(file + 64, "PE\0", 4);
+    put_magic(file + 64, "PE\0", 4);
     boot_put32(file + 64 + 4, (arch == ARM64 ? 0xaa64 : 0x5064) | 1 << 16);
     boot_put32(file + 64 + 20, 16);
     boot_put32(file + 64 + 40 + 16, 512);
@@ -200,14 +206,11 @@ TEST(kernels_of_another_architecture_are_told)
     boot_put32(file + 60, UINT32_MAX);
     CHECK_REFUSED(guest.error, load(&guest, boot_arm64_load, file, IMAGE_SIZE), VISOR_EFORMAT,
                   "an EFI or Windows program");
-    memcpy(file + 0x202, "HdrS", 4);
+    put_magic(file + 0x202, "HdrS", 4);
     CHECK_REFUSED(guest.error, load(&guest, boot_arm64_load, file, IMAGE_SIZE), VISOR_EFORMAT,
                   "an x86 bzImage");
     memset(file, 0, sizeof(file));
-    memcpy(file,
-           "\x7f"
-           "ELF\2\1\1",
-           7);
+    put_magic(file, "\177ELF\2\1\1", 7);
     boot_put32(file + 16, 2 | 62 << 16);
     CHECK_REFUSED(guest.error, load(&guest, boot_arm64_load, file, IMAGE_SIZE), VISOR_EFORMAT,
                   "an ELF program for x86-64");
@@ -378,8 +381,8 @@ TEST(zboot_is_unpacked)
     make_plain(plain);
     for (size_t i = 0; i < PACKINGS; i++) {
         memset(packed, 0, HEADER);
-        memcpy(packed, "MZ\0\0zimg", 8);
-        memcpy(packed + 24, i == 0 ? "gzip" : "zstd22", 7);
+        put_magic(packed, "MZ\0\0zimg", 8);
+        put_magic(packed + 24, i == 0 ? "gzip\0\0" : "zstd22", 7);
         size = packings[i].pack(packed + HEADER, PACKED_MAX - HEADER, plain, PLAIN_SIZE);
         boot_put32(packed + 8, HEADER);
         boot_put32(packed + 12, (uint32_t)size);
@@ -397,7 +400,7 @@ TEST(zboot_is_unpacked)
     boot_put32(packed + 8, HEADER);
     boot_put32(packed + 12, 100);
     memset(packed + HEADER, 0, 100);
-    memcpy(packed + 24, "xzkern", 7);
+    put_magic(packed + 24, "xzkern", 7);
     CHECK_REFUSED(error, unpack(&image, packed, PACKED_MAX, MIB, &error), VISOR_EFORMAT,
                   "unpacks itself by 'xzkern'");
     memset(packed + 24, 0xff, 32);

@@ -3,6 +3,7 @@
  * Kernels that are packed as a whole. gzip: RFC 1952; Zstandard: RFC 8878; zboot: Linux,
  * drivers/firmware/efi/libstub/zboot-header.S.
  */
+#include <inttypes.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -142,8 +143,8 @@ static int enter_zboot(struct packed *packed, vmm_error *error)
     if (offset > packed->size || size > packed->size - offset)
         return vmm_fail(error, VISOR_EFORMAT,
                         "kernel '%s' is cut off: it has %zu bytes, and what it unpacks reaches to "
-                        "%llu",
-                        packed->image->path, packed->size, (unsigned long long)(offset + size));
+                        "%" PRIu64,
+                        packed->image->path, packed->size, offset + size);
     packed->data += offset;
     packed->size = (size_t)size;
     if (at_gzip(packed->data, packed->size) || at_zstd(packed->data, packed->size))
@@ -179,9 +180,9 @@ static int unpack_into(struct packed *packed, vmm_error *error)
         code = is_gzip ? unpack_gzip(packed, error) : unpack_zstd(packed, error);
     if (code == VISOR_ELIMIT || (code == 0 && packed->length == packed->capacity))
         return vmm_fail(error, VISOR_ELIMIT,
-                        "kernel '%s', unpacked by %s, has more than %llu MiB: give the guest more "
-                        "(-m)",
-                        packed->image->path, packed->packing, (unsigned long long)mib);
+                        "kernel '%s', unpacked by %s, has more than %" PRIu64
+                        " MiB: give the guest more (-m)",
+                        packed->image->path, packed->packing, mib);
     if (code == 0 && packed->length == 0)
         return fail_corrupt(packed, "there is nothing in it", error);
     return code;
