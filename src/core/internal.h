@@ -13,6 +13,8 @@
 
 struct visor_backend;
 struct visor__io_table;
+struct visor__irqchip;
+struct visor__lapic;
 struct visor__slots;
 
 struct visor_hypervisor {
@@ -33,6 +35,7 @@ struct visor_vm {
     struct visor__slots *slots;   /* slots.c */
     struct visor__io_table *io;   /* io.c: handlers and I/O events */
     struct visor__irq_table *irq; /* irq.c: events and routes */
+    struct visor__irqchip *chip;  /* src/irqchip: of backends whose hypervisor has none; or NULL */
     visor_vcpu *vcpus;            /* every vCPU ever created, by next; see vcpu_free() */
     atomic_ullong host_tsc_hz;    /* measured once, so that all vCPUs agree; 0: not yet */
     bool configured;              /* `machine` is decided. VM lock */
@@ -51,6 +54,7 @@ struct visor_vcpu {
     bool closed; /* freed by its owner; memory stays until the VM goes, for late kicks */
     struct visor__kick kick;
     visor_exit exit;
+    struct visor__lapic *lapic; /* of vm->chip; or NULL */
     void *priv;
 };
 
