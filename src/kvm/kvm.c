@@ -1,99 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Opening KVM, and what the host can do. */
-#include <errno.h>
-#include <fcntl.h>
-#include <grp.h>
-#include <signal.h>
 #include <stdio.h>
-#include <string.h>
-#include <sys/stat.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
 #include "kvm/kvm.h"
 
-static const char op_open[] = "open";
-
 const struct visor__option kvm_options[] = {
     {"device", "path of the device node, /dev/kvm unless given"},
-    {"signal", "number of the signal that kicks vCPUs, SIGRTMIN+1 unless given"},
+    VISOR__LINUX_OPTION_SIGNAL,
     {NULL, NULL},
 };
-
-/* The name of a group; false if /etc/group has none. Not getgrgid_r(): it loads plugins, which a
- * static program cannot. */
-static bool group_name(char *out, size_t capacity, gid_t gid)
-{
-    FILE *file = fopen("/etc/group", "re");
-    struct group entry, *group = NULL;
-    char buffer[4096];
-
-    if (file == NULL)
-        return false;
-    while (fgetgrent_r(file, &entry, buffer, sizeof(buffer), &group) == 0 && group->gr_gid != gid)
-        group = NULL;
-    fclose(file);
-    if (group != NULL)
-        snprintf(out, capacity, "%s", group->gr_name);
-    return group != NULL;
-}
-
-/* No permission: whose membership would help? */
-static int no_permission(const char *path, int err)
-{
-    char group[64];
-    struct stat st;
-
-    kvm_error(op_open, err, "%s", path);
-    if (stat(path, &st) < 0)
-        return visor__error_hint("the folder of %s cannot be searched", path);
-    if (geteuid() == 0)
-        return visor__error_hint("the container or sandbox keeps the device away: start it with "
-                                 "access to %s (docker: --device=%s)",
-                                 path, path);
-    if ((st.st_mode & (S_IRGRP | S_IWGRP)) != (S_IRGRP | S_IWGRP) || st.st_gid == 0)
-        return visor__error_hint("only its owner may use %s; as root: chgrp kvm %s && "
-                                 "chmod 660 %s",
-                                 path, path, path);
-    if (!group_name(group, sizeof(group), st.st_gid))
-        return visor__error_hint("%s belongs to group number %u, which has no name here; run with "
-                                 "that group (docker: --group-add %u)",
-                                 path, (unsigned)st.st_gid, (unsigned)st.st_gid);
-    return visor__error_hint("%s belongs to group %s: sudo usermod -aG %s \"$USER\", then log in "
-                             "again",
-                             path, group, group);
-}
-
-static int open_device(int *out, const char *path)
-{
-    int fd, err;
-
-    do
-        fd = open(path, O_RDWR | O_CLOEXEC);
-    while (fd < 0 && errno == EINTR);
-    if (fd >= 0) {
-        *out = fd;
-        return 0;
-    }
-    err = errno;
-    switch (err) {
-    case ENOENT:
-    case ENOTDIR:
-        visor__error_native(VISOR_EABSENT, "kvm", op_open, VISOR_NATIVE_ERRNO, err, "%s", path);
-        return visor__error_hint("load the kernel's module (modprobe kvm_intel or kvm_amd); in a "
-                                 "virtual machine ask for nested virtualization, in a container "
-                                 "for the device");
-    case EACCES:
-    case EPERM: return no_permission(path, err);
-    case ENODEV:
-    case ENXIO:
-        visor__error_native(VISOR_EDISABLED, "kvm", op_open, VISOR_NATIVE_ERRNO, err,
-                            "%s is there, but no driver answers", path);
-        return visor__error_hint("load the kernel's module (modprobe kvm_intel or kvm_amd); if it "
-                                 "refuses, switch virtualization on in the firmware's setup");
-    default: return kvm_error(op_open, err, "%s", path);
-    }
-}
 
 /* An open descriptor is not yet a KVM, nor one of the version that this file is written for. */
 static int check_device(struct kvm_hv *kvm, const char *path)
@@ -125,37 +42,29 @@ static int check_device(struct kvm_hv *kvm, const char *path)
     return 0;
 }
 
-static int choose_signal(int *out, const visor_hypervisor *hv)
-{
-    uint64_t number;
-    int ret =
-        visor__option_number(&number, hv, "signal", (uint64_t)SIGRTMIN + 1, (uint64_t)SIGRTMAX);
-
-    if (ret < 0)
-        return ret;
-    if (number == 0 || number == SIGKILL || number == SIGSTOP)
-        return visor__error(VISOR_EINVAL, "kvm", op_open, "signal=%u cannot be blocked",
-                            (unsigned)number);
-    *out = (int)number;
-    return 0;
-}
-
 int kvm_open(visor_hypervisor *hv)
 {
     struct kvm_hv *kvm = kvm_hv_of(hv);
     const char *path = visor__option_get(hv, "device");
+    const struct visor__linux_node node = {
+        .backend = "kvm",
+        .path = path != NULL ? path : "/dev/kvm",
+        .absent = "load the kernel's module (modprobe kvm_intel or kvm_amd); in a virtual machine "
+                  "ask for nested virtualization, in a container for the device",
+        .no_driver = "load the kernel's module (modprobe kvm_intel or kvm_amd); if it refuses, "
+                     "switch virtualization on in the firmware's setup",
+        .owner_only = "as root: chgrp kvm and chmod 660 it",
+    };
     struct utsname host;
     int ret;
 
-    if (path == NULL)
-        path = "/dev/kvm";
-    ret = choose_signal(&kvm->signal, hv);
+    ret = visor__linux_kick_signal(&kvm->signal, hv);
     if (ret < 0)
         return ret;
-    ret = open_device(&kvm->fd, path);
+    ret = visor__linux_open(&kvm->fd, &node);
     if (ret < 0)
         return ret;
-    ret = check_device(kvm, path);
+    ret = check_device(kvm, node.path);
     if (ret < 0) {
         close(kvm->fd);
         return ret;

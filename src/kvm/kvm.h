@@ -21,6 +21,7 @@
 #include <stdatomic.h>
 
 #include "core/backend.h"
+#include "linux/kick.h"
 #include "linux_kvm_new.h"
 
 /* ---- private data; an architecture may put one of these first in a larger structure ---- */
@@ -47,10 +48,9 @@ struct kvm_vcpu {
     size_t run_size;
     /* Even outside ioctl(KVM_RUN), odd inside: kvm_dirty.c waits for it to change. */
     atomic_uint passages;
-    atomic_int tid;        /* host thread that the signal mask of KVM_RUN was made for; 0: none */
-    atomic_bool signalled; /* the kick signal is on its way to that thread, or waits there */
-    uint32_t due;          /* KVM_EXIT_... whose answer is still in vcpu->exit; 0: none */
-    bool unsettled;        /* the kernel completes the last exit in the next KVM_RUN */
+    struct visor__linux_kick kick;
+    uint32_t due;               /* KVM_EXIT_... whose answer is still in vcpu->exit; 0: none */
+    bool unsettled;             /* the kernel completes the last exit in the next KVM_RUN */
     struct kvm_dirty_gfn *ring; /* NULL without a dirty ring, and once detached. VM lock */
     uint32_t ring_next;         /* first entry not yet harvested. VM lock */
     uint32_t ring_full_at;      /* ring_next when the ring was found full last. VM lock */
@@ -75,20 +75,16 @@ static inline struct kvm_vcpu *kvm_vcpu_of(const visor_vcpu *vcpu)
 
 /*
  * ioctl() that starts again after EINTR and records an error that carries the request's name.
- * Returns what ioctl() returned, or a VISOR_E... code (see kvm_error_code()). Not for KVM_RUN.
+ * Returns what ioctl() returned, or a VISOR_E... code (see visor__linux_code()). Not for KVM_RUN.
  */
 int kvm_ioctl(int fd, const char *name, unsigned long request, uintptr_t argument);
 #define KVM_IOCTL(fd, request, pointer) kvm_ioctl((fd), #request, (request), (uintptr_t)(pointer))
 #define KVM_IOCTL_VALUE(fd, request, number) \
     kvm_ioctl((fd), #request, (request), (uintptr_t)(number))
 /* The same, but leaves errors to the caller: returns -errno and records nothing. */
-int kvm_ioctl_quiet(int fd, unsigned long request, uintptr_t argument);
+#define kvm_ioctl_quiet visor__linux_ioctl
 /* Records errno value err of an operation with a detail, a format; returns the code. */
-#define kvm_error(operation, err, ...)                                                      \
-    visor__error_native(kvm_error_code(err), "kvm", (operation), VISOR_NATIVE_ERRNO, (err), \
-                        __VA_ARGS__)
-/* The VISOR_E... code for an errno value. */
-int kvm_error_code(int err);
+#define kvm_error(operation, err, ...) visor__linux_error("kvm", operation, err, __VA_ARGS__)
 /* KVM_CHECK_EXTENSION as an integer, on a system or VM descriptor; 0 if the kernel does not know.
  */
 int kvm_check(int fd, unsigned long number);

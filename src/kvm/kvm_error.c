@@ -1,42 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* ioctl() with errors that name what failed. */
-#include <errno.h>
-#include <sys/ioctl.h>
-
 #include "kvm/kvm.h"
-
-int kvm_error_code(int err)
-{
-    switch (err) {
-    case ENOMEM: return VISOR_ENOMEM;
-    case EACCES:
-    case EPERM: return VISOR_EACCESS;
-    case EAGAIN: return VISOR_EAGAIN;
-    case EBUSY: return VISOR_EBUSY;
-    case EEXIST: return VISOR_EEXIST;
-    case ENOENT: return VISOR_ENOENT;
-    case EINVAL: return VISOR_EREFUSED; /* the core has checked what can be checked */
-    case E2BIG:
-    case EMFILE:
-    case ENFILE:
-    case ENOSPC: return VISOR_ELIMIT;
-    case ENOSYS:
-    case ENOTTY:
-    case ENXIO:
-    case EOPNOTSUPP: return VISOR_EUNSUPPORTED;
-    default: return VISOR_ESYSTEM;
-    }
-}
-
-int kvm_ioctl_quiet(int fd, unsigned long request, uintptr_t argument)
-{
-    int result;
-
-    do
-        result = ioctl(fd, request, argument);
-    while (result < 0 && errno == EINTR);
-    return result < 0 ? -errno : result;
-}
 
 int kvm_ioctl(int fd, const char *name, unsigned long request, uintptr_t argument)
 {

@@ -1,22 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Creating, running, settling and kicking a vCPU.
- *
- * How a kick reaches a vCPU without a signal handler and without a race: the kick signal is blocked
- * in the thread that runs the vCPU, and KVM_RUN unblocks it for its own duration only
- * (KVM_SET_SIGNAL_MASK). A kick sets run->immediate_exit, which makes a KVM_RUN that has yet to
- * begin come back at once, and sends the signal, which ends one that has begun. The signal is never
- * delivered: it stays pending on the thread until take_signal() takes it, and `signalled` sees to
- * it that there is at most one.
+ * Creating, running, settling and kicking a vCPU. Kicks are as in linux/kick.h, with the driver
+ * letting the signal through (KVM_SET_SIGNAL_MASK).
  */
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "kvm/kvm.h"
@@ -36,92 +27,38 @@ static const char *internal_error_text(uint32_t suberror)
     }
 }
 
-/* ---- the thread that runs a vCPU ---- */
+/* ---- kicking ---- */
 
-/* Saves a system call for each run. Renewed with each vCPU: a child of fork() inherits its
- * parent's. */
-static _Thread_local pid_t this_thread;
-
-static void kick_signal_set(sigset_t *set, const visor_vcpu *vcpu)
-{
-    sigemptyset(set);
-    sigaddset(set, kvm_hv_of(vcpu->vm->hv)->signal);
-}
-
-/*
- * Makes this thread the one that runs the vCPU: the kick signal is blocked in it, and KVM_RUN has
- * the thread's own mask without the kick signal. The mask is looked at again after every
- * VISOR_EXIT_INTR, or a signal that was blocked meanwhile would end each KVM_RUN for ever.
- */
+/* Makes this thread the one that runs the vCPU: see linux/kick.h. */
 static int adopt_thread(visor_vcpu *vcpu)
 {
     struct kvm_vcpu *k = kvm_vcpu_of(vcpu);
     struct { /* struct kvm_signal_mask with its array */
         uint32_t length;
         unsigned char set[KERNEL_SIGSET_SIZE];
-    } mask = {.length = KERNEL_SIGSET_SIZE};
-    sigset_t set, before;
-    int err, ret;
+    } native = {.length = KERNEL_SIGSET_SIZE};
+    sigset_t mask;
+    int ret = visor__linux_kick_adopt(&k->kick, "kvm", &mask);
 
-    if (this_thread != 0 && atomic_load_explicit(&k->tid, memory_order_relaxed) == this_thread)
-        return 0;
-    this_thread = (pid_t)syscall(SYS_gettid);
-    kick_signal_set(&set, vcpu);
-    err = pthread_sigmask(SIG_BLOCK, &set, &before);
-    if (err != 0)
-        return kvm_error("pthread_sigmask", err, "blocking the kick signal");
-    sigdelset(&before, kvm_hv_of(vcpu->vm->hv)->signal);
-    memcpy(mask.set, &before, sizeof(mask.set));
-    ret = KVM_IOCTL(k->fd, KVM_SET_SIGNAL_MASK, &mask);
+    if (ret <= 0)
+        return ret;
+    memcpy(native.set, &mask, sizeof(native.set));
+    ret = KVM_IOCTL(k->fd, KVM_SET_SIGNAL_MASK, &native);
     if (ret < 0)
         return ret;
-    atomic_store(&k->tid, this_thread);
+    visor__linux_kick_adopted(&k->kick);
     return 0;
 }
 
-/* Takes the kick signal off this thread, where it waits blocked. */
-static void take_signal(visor_vcpu *vcpu)
-{
-    static const struct timespec now = {0, 0};
-    sigset_t set;
-
-    atomic_store(&kvm_vcpu_of(vcpu)->signalled, false);
-    kick_signal_set(&set, vcpu);
-    while (sigtimedwait(&set, NULL, &now) > 0)
-        continue;
-}
-
-/* After visor__run_end(): what has been sent has arrived by now. */
-static void drop_signal(visor_vcpu *vcpu)
-{
-    if (atomic_load(&kvm_vcpu_of(vcpu)->signalled))
-        take_signal(vcpu);
-}
-
-static void set_immediate_exit(struct kvm_vcpu *k, uint8_t value)
-{
-    __atomic_store_n(&k->run->immediate_exit, value, __ATOMIC_SEQ_CST);
-}
-
-/* For visor__run_begin(). A kick that finds `signalled` set before this has set `pending` before,
- * so the look at `pending` that follows sees it. */
+/* For visor__run_begin(). */
 static void forget_kick(visor_vcpu *vcpu)
 {
-    set_immediate_exit(kvm_vcpu_of(vcpu), 0);
-    drop_signal(vcpu);
+    visor__linux_kick_reset(&kvm_vcpu_of(vcpu)->kick);
 }
 
-/* Only ever called between visor__run_begin() and visor__run_end() of the vCPU. */
 void kvm_vcpu_kick(visor_vcpu *vcpu)
 {
-    struct kvm_vcpu *k = kvm_vcpu_of(vcpu);
-    int saved = errno; /* may be in a signal handler */
-
-    set_immediate_exit(k, 1);
-    if (!atomic_exchange(&k->signalled, true) &&
-        syscall(SYS_tgkill, getpid(), atomic_load(&k->tid), kvm_hv_of(vcpu->vm->hv)->signal) < 0)
-        atomic_store(&k->signalled, false);
-    errno = saved;
+    visor__linux_kick(&kvm_vcpu_of(vcpu)->kick);
 }
 
 /* ---- exits ---- */
@@ -295,10 +232,7 @@ static int run_once(visor_vcpu *vcpu)
     int err = enter(vcpu);
     bool kicked = visor__run_end(vcpu, err == EINTR);
 
-    if (err == EINTR) /* whoever sent it */
-        take_signal(vcpu);
-    else
-        drop_signal(vcpu);
+    visor__linux_kick_drop(&k->kick, err == EINTR);
     if (kicked)
         return report(vcpu, VISOR_EXIT_KICKED, k->run->exit_reason);
     if (err == 0 && k->run->exit_reason == KVM_EXIT_DIRTY_RING_FULL)
@@ -306,7 +240,7 @@ static int run_once(visor_vcpu *vcpu)
     if (err == 0 || is_memory_fault(k->run, err))
         return kvm_vcpu_exit(vcpu);
     if (err == EINTR) {
-        atomic_store(&k->tid, 0); /* see adopt_thread() */
+        visor__linux_kick_forget_thread(&k->kick);
         return report(vcpu, VISOR_EXIT_INTR, k->run->exit_reason);
     }
     /* EAGAIN: it was waiting to be started and something has happened; it may start now. */
@@ -323,13 +257,13 @@ int kvm_vcpu_run(visor_vcpu *vcpu)
         if (reason < 0)
             return reason;
         if (visor__run_begin(vcpu, forget_kick)) {
-            drop_signal(vcpu);
+            visor__linux_kick_drop(&kvm_vcpu_of(vcpu)->kick, false);
             return report(vcpu, VISOR_EXIT_KICKED, 0);
         }
         reason = kvm_arch_part(vcpu);
         if (reason != VISOR_EXIT_NONE) {
             visor__run_end(vcpu, false);
-            drop_signal(vcpu);
+            visor__linux_kick_drop(&kvm_vcpu_of(vcpu)->kick, false);
             return report(vcpu, reason, kvm_vcpu_of(vcpu)->run->exit_reason);
         }
         reason = run_once(vcpu);
@@ -348,7 +282,7 @@ int kvm_vcpu_settle(visor_vcpu *vcpu)
         return report(vcpu, reason, k->run->exit_reason);
     if (k->unsettled) {
         /* KVM_RUN completes the access before it looks at the flag. The next run clears it. */
-        set_immediate_exit(k, 1);
+        visor__linux_set_immediate_exit(&k->kick, 1);
         err = enter(vcpu);
         if (err == 0)
             return kvm_vcpu_exit(vcpu);
@@ -388,6 +322,8 @@ int kvm_vcpu_create(visor_vcpu *vcpu)
         close(k->fd);
         return ret;
     }
+    k->kick.signal = kvm_hv_of(vcpu->vm->hv)->signal;
+    k->kick.immediate_exit = &k->run->immediate_exit;
     ret = kvm_dirty_attach(vcpu);
     if (ret >= 0)
         ret = kvm_coalesce_attach(vcpu);
