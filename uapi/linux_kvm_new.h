@@ -43,8 +43,53 @@ struct kvm_exit_memory_fault {
 #define KVM_MEMORY_EXIT_FLAG_PRIVATE (1ULL << 3)
 #endif
 
-/* Out of tree (Android's and ChromeOS's kernels): protected VMs. The flags and the structure are the
- * same for both capabilities. */
+/* Arm: registers, time, hypercalls. */
+
+/* Linux 6.4 */
+#ifndef KVM_CAP_COUNTER_OFFSET
+#define KVM_CAP_COUNTER_OFFSET 227
+
+struct kvm_arm_counter_offset {
+    __u64 counter_offset;
+    __u64 reserved;
+};
+#define KVM_ARM_SET_COUNTER_OFFSET _IOW(KVMIO, 0xb5, struct kvm_arm_counter_offset)
+#endif
+
+/* Linux 6.4: attributes of a VM, and the flags of KVM_EXIT_HYPERCALL. */
+#ifndef KVM_ARM_VM_SMCCC_CTRL
+#define KVM_ARM_VM_SMCCC_CTRL   0
+#define KVM_ARM_VM_SMCCC_FILTER 0
+
+enum kvm_smccc_filter_action {
+    KVM_SMCCC_FILTER_HANDLE = 0,
+    KVM_SMCCC_FILTER_DENY,
+    KVM_SMCCC_FILTER_FWD_TO_USER,
+};
+
+struct kvm_smccc_filter {
+    __u32 base;
+    __u32 nr_functions;
+    __u8 action;
+    __u8 pad[15];
+};
+#endif
+
+/* Linux 6.16 */
+#ifndef KVM_CAP_ARM_EL2
+#define KVM_CAP_ARM_EL2 240
+#endif
+#ifndef KVM_ARM_VCPU_HAS_EL2
+#define KVM_ARM_VCPU_HAS_EL2 7
+#endif
+
+/* Out of tree (Android's kernels): a VM whose memory the host cannot read. */
+#ifndef KVM_VM_TYPE_ARM_PROTECTED
+#define KVM_VM_TYPE_ARM_PROTECTED (1UL << 31)
+#endif
+
+/* Out of tree (Android's and ChromeOS's kernels): protected VMs. The flags and the structure are
+ * the same for both capabilities. */
 #define KVM_CAP_ARM_PROTECTED_VM          0xffbadab1
 #define KVM_CAP_X86_PROTECTED_VM          0xffbadab2
 #define KVM_CAP_PROTECTED_VM_FLAGS_SET_FW 0

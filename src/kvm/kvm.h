@@ -134,6 +134,12 @@ int kvm_dirty_ring_full(visor_vcpu *vcpu);
 
 /* Fills vcpu->exit for the exit in the run area; returns its VISOR_EXIT_... */
 int kvm_vcpu_exit(visor_vcpu *vcpu);
+/*
+ * Lets the kernel end what it has left half done, with the caller's answer. To be called before
+ * registers are set where that would change them: Arm's and RISC-V's KVM move the PC on only when
+ * an access has been answered.
+ */
+int kvm_vcpu_complete(visor_vcpu *vcpu);
 
 /* ---- operation tables; an architecture's file gathers them in the backend structure ---- */
 
@@ -231,8 +237,10 @@ void kvm_arch_enter(visor_vcpu *vcpu);
 void kvm_arch_left(visor_vcpu *vcpu, int err);
 /*
  * Fills vcpu->exit for the exit in the run area and returns its VISOR_EXIT_..., after setting due
- * and unsettled where an answer is wanted; VISOR_EXIT_NONE if it is none of this architecture's.
+ * and unsettled where an answer is wanted; VISOR_EXIT_NONE if it is none of this architecture's;
+ * KVM_EXIT_DONE if it needs nobody's answer, so that the guest can go on.
  */
+#define KVM_EXIT_DONE VISOR_EXIT_COUNT
 int kvm_arch_exit(visor_vcpu *vcpu);
 /* Takes the answer of exit `due` over into the run area. */
 void kvm_arch_answer(visor_vcpu *vcpu, uint32_t due);

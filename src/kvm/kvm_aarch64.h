@@ -42,6 +42,50 @@ static inline struct kvm_aarch64_vcpu *kvm_aarch64_vcpu_of(const visor_vcpu *vcp
     return vcpu->priv;
 }
 
+/* ---- kvm_aarch64_reg.c ---- */
+
+/* KVM's number of a register that the core has checked. */
+uint64_t kvm_aarch64_reg_to_kvm(uint32_t reg);
+/* The public number; false if there is none (vectors, SVE, what is not known here). */
+bool kvm_aarch64_reg_from_kvm(uint32_t *out, uint64_t id);
+/* KVM's number of V0 to V31 of a vCPU without SVE. */
+uint64_t kvm_aarch64_vector_to_kvm(unsigned n);
+/* A register's name for people. Returns out. */
+#define KVM_AARCH64_REG_NAME 32
+const char *kvm_aarch64_reg_name(char out[KVM_AARCH64_REG_NAME], uint32_t reg);
+
+/* ---- kvm_aarch64_state.c ---- */
+
+/* As the members of visor__aarch64_ops with these names. */
+int kvm_aarch64_get_reg(uint64_t *out, visor_vcpu *vcpu, uint32_t reg);
+int kvm_aarch64_set_reg(visor_vcpu *vcpu, uint32_t reg, uint64_t value);
+int kvm_aarch64_get_vector(uint64_t out[2], visor_vcpu *vcpu, unsigned n);
+int kvm_aarch64_set_vector(visor_vcpu *vcpu, unsigned n, const uint64_t value[2]);
+/* The same, amid an access or a hypercall that has not been completed. */
+int kvm_aarch64_put_reg(visor_vcpu *vcpu, uint32_t reg, uint64_t value);
+int kvm_aarch64_put_vector(visor_vcpu *vcpu, unsigned n, const uint64_t value[2]);
+
+/* ---- kvm_aarch64_exit.c ---- */
+
+/* Before the vCPU's state is set: completes what has been answered. */
+int kvm_aarch64_complete(visor_vcpu *vcpu, bool moves_pc);
+
+/* ---- kvm_aarch64_vcpu.c ---- */
+
+/* As the member of visor__aarch64_ops, visor__vm_ops and visor__vcpu_ops with this name. */
+int kvm_aarch64_configure(visor_vm *vm, visor_aarch64_config *config);
+int kvm_aarch64_seal(visor_vm *vm);
+int kvm_aarch64_reset(visor_vcpu *vcpu);
+/* The capabilities of vCPUs; vm is NULL when the host is asked. */
+int64_t kvm_aarch64_vcpu_cap(visor_hypervisor *hv, visor_vm *vm, visor_cap cap);
+/* Width of the addresses of this VM in bits; of those that the host can give one, if vm is NULL. */
+int64_t kvm_aarch64_ipa_bits(visor_hypervisor *hv, visor_vm *vm);
+
+/* ---- kvm_aarch64_debug.c ---- */
+
+/* Fills in vcpu->exit for KVM_EXIT_DEBUG. */
+int kvm_aarch64_debug_exit(visor_vcpu *vcpu);
+
 /* ---- kvm_aarch64_gic.c: for VMs with VISOR_IRQCHIP_KERNEL ---- */
 
 /*

@@ -169,7 +169,9 @@ int kvm_vcpu_exit(visor_vcpu *vcpu)
 {
     int reason = kvm_arch_exit(vcpu);
 
-    if (reason == VISOR_EXIT_NONE)
+    if (reason == KVM_EXIT_DONE)
+        reason = VISOR_EXIT_NONE;
+    else if (reason == VISOR_EXIT_NONE)
         reason = common_exit(vcpu);
     return report(vcpu, reason, kvm_vcpu_of(vcpu)->run->exit_reason);
 }
@@ -271,6 +273,15 @@ int kvm_vcpu_run(visor_vcpu *vcpu)
     return reason;
 }
 
+/* Lets the kernel end an access, and no more. Returns an errno value: EINTR, or EAGAIN from a vCPU
+ * that waits to be started; 0: there is another exit. */
+static int finish(visor_vcpu *vcpu)
+{
+    /* KVM_RUN completes the access before it looks at the flag. The next run clears it. */
+    visor__linux_set_immediate_exit(&kvm_vcpu_of(vcpu)->kick, 1);
+    return enter(vcpu);
+}
+
 int kvm_vcpu_settle(visor_vcpu *vcpu)
 {
     struct kvm_vcpu *k = kvm_vcpu_of(vcpu);
@@ -281,15 +292,23 @@ int kvm_vcpu_settle(visor_vcpu *vcpu)
     if (reason != VISOR_EXIT_NONE)
         return report(vcpu, reason, k->run->exit_reason);
     if (k->unsettled) {
-        /* KVM_RUN completes the access before it looks at the flag. The next run clears it. */
-        visor__linux_set_immediate_exit(&k->kick, 1);
-        err = enter(vcpu);
+        err = finish(vcpu);
         if (err == 0)
             return kvm_vcpu_exit(vcpu);
         if (err != EINTR && err != EAGAIN)
             return run_failed(vcpu, err);
     }
     return report(vcpu, VISOR_EXIT_NONE, 0);
+}
+
+int kvm_vcpu_complete(visor_vcpu *vcpu)
+{
+    int err = 0;
+
+    take_answer(vcpu);
+    if (kvm_vcpu_of(vcpu)->unsettled)
+        err = finish(vcpu);
+    return err == 0 || err == EINTR || err == EAGAIN ? 0 : run_failed(vcpu, err);
 }
 
 /* ---- life ---- */

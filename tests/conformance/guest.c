@@ -36,8 +36,12 @@ void guest_put_code(struct guest *g, uint64_t gpa, const struct code *code)
     void *host;
 
     put(g, gpa, code->bytes, code->length);
-    /* Instruction caches need not see what was written as data, in a guest no more than here. */
     CHECK_OK(visor_memory_ptr(&host, g->memory, gpa, code->length));
+    /* memcpy() may use SVE, and QEMU 7.2 forgets only what it has translated of the first byte that
+     * an SVE store writes. */
+    for (size_t i = 0; i < code->length; i++)
+        ((volatile uint8_t *)host)[i] = ((const uint8_t *)code->bytes)[i];
+    /* Instruction caches need not see what was written as data, in a guest no more than here. */
     __builtin___clear_cache((char *)host, (char *)host + code->length);
 }
 
