@@ -43,7 +43,17 @@ struct kvm_exit_memory_fault {
 #define KVM_MEMORY_EXIT_FLAG_PRIVATE (1ULL << 3)
 #endif
 
-/* Arm: registers, time, hypercalls. */
+/* Arm: dirty rings, time, hypercalls. */
+
+/* Linux 6.3. Where an architecture has dirty rings, they are at this page of a vCPU's mapping; its
+ * older headers say 0. */
+#if !defined(KVM_DIRTY_LOG_PAGE_OFFSET) || KVM_DIRTY_LOG_PAGE_OFFSET == 0
+#undef KVM_DIRTY_LOG_PAGE_OFFSET
+#define KVM_DIRTY_LOG_PAGE_OFFSET 64
+#endif
+#ifndef KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP
+#define KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP 225
+#endif
 
 /* Linux 6.4 */
 #ifndef KVM_CAP_COUNTER_OFFSET

@@ -39,6 +39,7 @@ struct kvm_vm {
     bool has_noncoherent;                      /* a kernel that may know KVM_MEM_NON_COHERENT_DMA */
     uint64_t hypercall_mask;                   /* hypercalls that exit so far */
     uint32_t ring_entries;                     /* of each vCPU's dirty ring; 0: bitmap */
+    bool ring_bitmap;                          /* a bitmap too, of pages that no vCPU wrote */
     struct kvm_coalesced_mmio_ring *coalesced; /* NULL until there is a vCPU to map it through */
 };
 

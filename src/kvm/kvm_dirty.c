@@ -63,7 +63,10 @@ int kvm_dirty_init(visor_vm *vm)
     if (ret < 0)
         return ret;
     kvm->ring_entries = entries;
-    return 0;
+    /* Where devices of the kernel write guest memory, as Arm's ITS does, there is no ring for that
+     * (api.rst 8.29). */
+    kvm->ring_bitmap = kvm_check(kvm->fd, KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP) > 0;
+    return kvm->ring_bitmap ? KVM_ENABLE(kvm->fd, KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP, 0) : 0;
 }
 
 static size_t ring_bytes(const struct kvm_vm *kvm)
@@ -210,15 +213,17 @@ static int read_bitmap(uint64_t *bitmap, visor_vm *vm, uint32_t slot, uint64_t p
 
 static int log_pages(uint64_t *bitmap, visor_vm *vm, uint32_t slot, uint64_t length)
 {
+    const struct kvm_vm *kvm = kvm_vm_of(vm);
     struct target target = {
         .bitmap = bitmap,
         .slot = slot,
         .pages = length / visor__os_page_size(),
     };
+    int ret = drain(vm, &target);
 
-    if (kvm_vm_of(vm)->ring_entries != 0)
-        return drain(vm, &target);
-    return target.pages == 0 ? 0 : read_bitmap(bitmap, vm, slot, target.pages);
+    if (ret < 0 || target.pages == 0 || (kvm->ring_entries != 0 && !kvm->ring_bitmap))
+        return ret;
+    return read_bitmap(bitmap, vm, slot, target.pages);
 }
 
 const struct visor__dirty_ops kvm_dirty_ops = {.log = log_pages};

@@ -22,6 +22,13 @@ static uint32_t slot_flags(const struct visor__slot_map *map)
            (map->read_only ? KVM_MEM_READONLY : 0u);
 }
 
+/* What is in the top byte of a pointer to user memory is a tag (Arm's top byte ignore, RISC-V's
+ * pointer masking), which the kernel does not take: addresses end below on all architectures. */
+static uint64_t user_address(const void *host)
+{
+    return (uintptr_t)host & UINT64_C(0x00ffffffffffffff);
+}
+
 static int set_region(struct kvm_vm *kvm, const struct visor__slot_map *map, uint32_t flags,
                       uint64_t length)
 {
@@ -30,7 +37,7 @@ static int set_region(struct kvm_vm *kvm, const struct visor__slot_map *map, uin
         .flags = flags,
         .guest_phys_addr = map->gpa,
         .memory_size = length,
-        .userspace_addr = length > 0 ? (uintptr_t)map->host : 0,
+        .userspace_addr = length > 0 ? user_address(map->host) : 0,
     };
 
     return kvm_ioctl_quiet(kvm->fd, KVM_SET_USER_MEMORY_REGION, (uintptr_t)&region);
@@ -44,7 +51,7 @@ static int set_noncoherent(struct kvm_vm *kvm, const struct visor__slot_map *map
         .flags = slot_flags(map) | KVM_MEM_NON_COHERENT_DMA,
         .guest_phys_addr = map->gpa,
         .memory_size = map->length,
-        .userspace_addr = (uintptr_t)map->host,
+        .userspace_addr = user_address(map->host),
     };
 
     if (!kvm->has_region2)
