@@ -104,7 +104,7 @@ void visor__lapic_destroy(struct visor__lapic *lapic);
 void visor__lapic_set_features(struct visor__lapic *lapic, bool x2apic, bool tsc_deadline);
 
 /* The same for the core's objects: into vm->chip and vcpu->lapic, with the vm and the vcpu as the
- * host's arguments. Nothing happens if the VM has no chip. The VM lock is held. */
+ * host's arguments. Nothing happens if the VM has no chip. */
 int visor__irqchip_attach(visor_vm *vm, const struct visor__irqchip_host *host, uint64_t tsc_hz);
 void visor__irqchip_detach(visor_vm *vm);
 int visor__lapic_attach(visor_vcpu *vcpu);

@@ -12,6 +12,7 @@
 #define VISOR_NULL_NULL_H
 
 #include "core/backend.h"
+#include "irqchip/irqchip.h"
 
 /* Every operation that can fail, as X(table, member). The fault injector knows it by that name. */
 #define NULL_OPS(X)             \
@@ -103,7 +104,7 @@ struct null_io_event {
 };
 
 #define NULL_RING_SIZE 16
-#define NULL_GSI_COUNT 64
+#define NULL_VECTORS   16
 
 struct null_vm {
     struct visor__mutex lock; /* between what the guests do and the operations of the VM */
@@ -112,11 +113,8 @@ struct null_vm {
     struct null_io_event *events;
     visor_io ring[NULL_RING_SIZE]; /* collected writes */
     unsigned ring_first, ring_count;
-    uint64_t lines; /* bit n: level of gsi n */
-    unsigned irq_events;
-    unsigned messages; /* sent by send_msi */
     uint64_t clock_ns;
-    void *chip[VISOR__VM_STATE_COUNT]; /* the pieces of the interrupt chip */
+    atomic_ullong now_ns; /* the time of the interrupt chips; tests move it */
 };
 
 struct null_msr {
@@ -147,6 +145,8 @@ struct null_vcpu {
     bool irq_window;
     bool single_step;
     uint64_t tsc_offset;
+    uint8_t vectors[NULL_VECTORS]; /* the interrupts taken last, the n-th at n % NULL_VECTORS */
+    unsigned vector_count;
 };
 
 static inline struct null_vm *null_vm_of(visor_vm *vm)
@@ -182,5 +182,17 @@ int null_state_create(visor_vcpu *vcpu);
 void null_state_destroy(visor_vcpu *vcpu);
 int null_get_state(void *buf, size_t capacity, visor_vcpu *vcpu, enum visor__state piece);
 int null_set_state(visor_vcpu *vcpu, enum visor__state piece, const void *buf, size_t length);
+
+/* Interrupts, in null_chip.c. All do nothing for a VM without chips. */
+int null_chip_create(visor_vm *vm);
+/* NMI, SMI, INIT and SIPI become the vCPU's own state. */
+void null_chip_take_events(visor_vcpu *vcpu);
+/* Serves what is pending, and sleeps while the vCPU is halted or waits to be started. Returns an
+ * exit, or NONE: go on, or leave if told to. */
+int null_chip_serve(visor_vcpu *vcpu);
+/* HLT: whether the vCPU waits inside. */
+bool null_chip_halt(visor_vcpu *vcpu);
+int null_get_chip(void *buf, size_t capacity, visor_vm *vm, enum visor__vm_state piece);
+int null_set_chip(visor_vm *vm, enum visor__vm_state piece, const void *buf, size_t length);
 
 #endif

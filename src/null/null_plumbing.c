@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The optional tables of the null backend around a VM: I/O events, collected writes, interrupts,
- * time. */
+/* The optional tables of the null backend around a VM: I/O events, collected writes, time.
+ */
 #include "null/null.h"
 
 #include <stdlib.h>
@@ -115,77 +115,7 @@ const struct visor__coalesce_ops null_coalesce_ops = {
     .take = coalesce_take,
 };
 
-/* ---- interrupts and time ---- */
-
-static int set_irq(visor_vm *vm, uint32_t gsi, bool level)
-{
-    struct null_vm *null = null_vm_of(vm);
-    int ret = NULL_FAULT(vm->hv, irq, set_irq);
-
-    if (ret < 0)
-        return ret;
-    if (gsi >= NULL_GSI_COUNT)
-        return visor__error(VISOR_EINVAL, "null", "irq.set_irq", "gsi %u", gsi);
-    visor__mutex_lock(&null->lock);
-    null->lines &= ~(UINT64_C(1) << gsi);
-    null->lines |= (uint64_t)level << gsi;
-    visor__mutex_unlock(&null->lock);
-    return 0;
-}
-
-static int add_event(visor_vm *vm, uint32_t gsi, visor_event event, visor_event resample)
-{
-    int ret = NULL_FAULT(vm->hv, irq, add_event);
-
-    (void)event;
-    (void)resample;
-    if (ret < 0)
-        return ret;
-    if (gsi >= NULL_GSI_COUNT)
-        return visor__error(VISOR_EINVAL, "null", "irq.add_event", "gsi %u", gsi);
-    null_vm_of(vm)->irq_events++;
-    return 0;
-}
-
-static int remove_event(visor_vm *vm, uint32_t gsi, visor_event event)
-{
-    int ret = NULL_FAULT(vm->hv, irq, remove_event);
-
-    (void)gsi;
-    (void)event;
-    if (ret == 0)
-        null_vm_of(vm)->irq_events--;
-    return ret;
-}
-
-static int set_routes(visor_vm *vm, const visor_route *routes, size_t count)
-{
-    (void)routes; /* the core keeps them, and there is no chip to be routed to */
-    (void)count;
-    return NULL_FAULT(vm->hv, irq, set_routes);
-}
-
-static int send_msi(visor_vm *vm, const visor_msi *msi)
-{
-    struct null_vm *null = null_vm_of(vm);
-    int ret = NULL_FAULT(vm->hv, irq, send_msi);
-
-    (void)msi;
-    if (ret < 0)
-        return ret;
-    visor__mutex_lock(&null->lock);
-    null->messages++;
-    visor__mutex_unlock(&null->lock);
-    return 1;
-}
-
-const struct visor__irq_ops null_irq_ops = {
-    .set_irq = set_irq,
-    .add_event = add_event,
-    .remove_event = remove_event,
-    .set_routes = set_routes,
-    .send_msi = send_msi,
-};
+/* ---- time ---- */
 
 static int clock_get(uint64_t *out, visor_vm *vm)
 {

@@ -20,13 +20,15 @@ const struct null_msr null_msrs[NULL_MSRS] = {
 
 /* ---- pieces ---- */
 
+static bool is_of_apic(enum visor__state piece)
+{
+    return piece == VISOR__STATE_X86_LAPIC || piece == VISOR__STATE_X86_APIC_BASE;
+}
+
 /* Whether this VM has the piece. MSRs go through their own operations. */
 static int check_piece(const visor_vcpu *vcpu, enum visor__state piece)
 {
-    bool has_apic = vcpu->vm->config.irqchip != VISOR_IRQCHIP_NONE;
-
-    if (piece == VISOR__STATE_X86_MSRS ||
-        ((piece == VISOR__STATE_X86_LAPIC || piece == VISOR__STATE_X86_APIC_BASE) && !has_apic))
+    if (piece == VISOR__STATE_X86_MSRS || (is_of_apic(piece) && vcpu->lapic == NULL))
         return visor__error(VISOR_EUNSUPPORTED, "null", visor__states[piece].name,
                             "this VM has no such state");
     return 0;
@@ -51,12 +53,12 @@ static int store(visor_vcpu *vcpu, enum visor__state piece, const void *value, s
 int null_state_create(visor_vcpu *vcpu)
 {
     static const uint8_t zeros[NULL_XSAVE_SIZE];
-    const uint64_t apic_base = vcpu->id == 0 ? 0xfee00900 : 0xfee00800; /* enabled, BSP */
     const visor_x86_debugregs debugregs = {.dr6 = 0xffff0ff0, .dr7 = 0x400};
     const visor_x86_xcrs xcrs = {.count = 1, .xcr = {{.value = 1}}};
-    const visor_x86_lapic lapic = {0};
     const visor_x86_events events = {0};
-    const uint32_t mp_state = VISOR_MP_RUNNABLE;
+    /* With a chip that could start them, others than the first wait for that. */
+    const uint32_t mp_state =
+        vcpu->vm->chip == NULL || vcpu->id == 0 ? VISOR_MP_RUNNABLE : VISOR_MP_UNINITIALIZED;
     visor_x86_regs regs;
     visor_x86_sregs sregs;
     visor_x86_fpu fpu;
@@ -72,8 +74,6 @@ int null_state_create(visor_vcpu *vcpu)
     } initial[] = {
         {VISOR__STATE_X86_MP_STATE, &mp_state, sizeof(mp_state)},
         {VISOR__STATE_X86_CPUID, NULL, 0},
-        {VISOR__STATE_X86_APIC_BASE, &apic_base, sizeof(apic_base)},
-        {VISOR__STATE_X86_LAPIC, &lapic, sizeof(lapic)},
         {VISOR__STATE_X86_REGS, &regs, sizeof(regs)},
         {VISOR__STATE_X86_SREGS, &sregs, sizeof(sregs)},
         {VISOR__STATE_X86_DEBUGREGS, &debugregs, sizeof(debugregs)},
@@ -109,6 +109,9 @@ int null_get_state(void *buf, size_t capacity, visor_vcpu *vcpu, enum visor__sta
         ret = check_piece(vcpu, piece);
     if (ret < 0)
         return ret;
+    if (is_of_apic(piece))
+        return visor__lapic_get_state(buf, capacity, vcpu->lapic, piece);
+    null_chip_take_events(vcpu);
     if (length > 0 && capacity >= length)
         memcpy(buf, null->state[piece].value, length);
     return (int)length;
@@ -122,6 +125,8 @@ int null_set_state(visor_vcpu *vcpu, enum visor__state piece, const void *buf, s
         ret = check_piece(vcpu, piece);
     if (ret < 0)
         return ret;
+    if (is_of_apic(piece))
+        return visor__lapic_set_state(vcpu->lapic, piece, buf, length);
     if (piece == VISOR__STATE_X86_NESTED && length > NULL_NESTED_SIZE)
         return visor__error(VISOR_EMISMATCH, "null", visor__states[piece].name, "%zu bytes",
                             length);
@@ -225,59 +230,6 @@ static int nmi(visor_vcpu *vcpu)
     return ret;
 }
 
-/* ---- the VM's chip ---- */
-
-static size_t chip_size(enum visor__vm_state piece)
-{
-    switch (piece) {
-    case VISOR__VM_STATE_X86_PIT: return sizeof(visor_x86_pit);
-    case VISOR__VM_STATE_X86_PIC_PRIMARY:
-    case VISOR__VM_STATE_X86_PIC_SECONDARY: return sizeof(visor_x86_pic);
-    case VISOR__VM_STATE_X86_IOAPIC: return sizeof(visor_x86_ioapic);
-    default: return 0;
-    }
-}
-
-static int get_chip(void *buf, size_t capacity, visor_vm *vm, enum visor__vm_state piece)
-{
-    const void *value = null_vm_of(vm)->chip[piece];
-    size_t size = chip_size(piece);
-    int ret = NULL_FAULT(vm->hv, x86, get_chip);
-
-    if (ret < 0)
-        return ret;
-    if (vm->config.irqchip != VISOR_IRQCHIP_KERNEL || size == 0)
-        return visor__error(VISOR_EUNSUPPORTED, "null", "x86.get_chip", "this VM has none");
-    if (capacity >= size) {
-        if (value != NULL)
-            memcpy(buf, value, size);
-        else
-            memset(buf, 0, size);
-    }
-    return (int)size;
-}
-
-static int set_chip(visor_vm *vm, enum visor__vm_state piece, const void *buf, size_t length)
-{
-    size_t size = chip_size(piece);
-    void *copy;
-    int ret = NULL_FAULT(vm->hv, x86, set_chip);
-
-    if (ret < 0)
-        return ret;
-    if (vm->config.irqchip != VISOR_IRQCHIP_KERNEL || size == 0)
-        return visor__error(VISOR_EUNSUPPORTED, "null", "x86.set_chip", "this VM has none");
-    if (length != size)
-        return visor__error(VISOR_EMISMATCH, "null", "x86.set_chip", "%zu bytes", length);
-    copy = malloc(size);
-    if (copy == NULL)
-        return visor__error(VISOR_ENOMEM, "null", "x86.set_chip", "%zu bytes", size);
-    memcpy(copy, buf, size);
-    free(null_vm_of(vm)->chip[piece]);
-    null_vm_of(vm)->chip[piece] = copy;
-    return 0;
-}
-
 /* ---- what has no effect ---- */
 
 static int set_msr_exits(visor_vm *vm, const visor_x86_msr_range *ranges, size_t count,
@@ -347,8 +299,8 @@ const struct visor__x86_ops null_x86_ops = {
     .nmi = nmi,
     .get_msrs = get_msrs,
     .set_msrs = set_msrs,
-    .get_chip = get_chip,
-    .set_chip = set_chip,
+    .get_chip = null_get_chip,
+    .set_chip = null_set_chip,
     .set_msr_exits = set_msr_exits,
     .set_identity_map = set_identity_map,
     .set_tss_area = set_tss_area,

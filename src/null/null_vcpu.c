@@ -12,11 +12,19 @@ static int create(visor_vcpu *vcpu)
 {
     int ret = NULL_FAULT(vcpu->vm->hv, vcpu, create);
 
-    return ret < 0 ? ret : null_state_create(vcpu);
+    if (ret == 0)
+        ret = null_state_create(vcpu);
+    if (ret < 0)
+        return ret;
+    ret = visor__lapic_attach(vcpu);
+    if (ret < 0)
+        null_state_destroy(vcpu);
+    return ret;
 }
 
 static void destroy(visor_vcpu *vcpu)
 {
+    visor__lapic_detach(vcpu);
     null_state_destroy(vcpu);
 }
 
@@ -33,6 +41,13 @@ static uint64_t script_address(visor_vcpu *vcpu)
 }
 
 /* ---- accesses ---- */
+
+/* Chips come before memory. */
+static bool is_served(visor_vcpu *vcpu, visor_io *io)
+{
+    return (vcpu->lapic != NULL && visor__irqchip_access(vcpu->lapic, io)) ||
+           null_vm_access(vcpu->vm, io) == NULL_SERVED;
+}
 
 /* The value of a read arrives in RAX; the step is over with its last part. */
 static void finish_part(visor_vcpu *vcpu, const visor_io *io)
@@ -52,7 +67,7 @@ static int do_parts(visor_vcpu *vcpu, visor_io *io)
     struct null_access *access = &null_vcpu_of(vcpu)->access;
 
     for (;;) {
-        if (null_vm_access(vcpu->vm, io) == NULL_EXITS) {
+        if (!is_served(vcpu, io)) {
             access->pending = true;
             access->reason = io->space == VISOR_PIO ? VISOR_EXIT_IO : VISOR_EXIT_MMIO;
             vcpu->exit.io = *io;
@@ -127,6 +142,11 @@ static int step_exit(visor_vcpu *vcpu, const struct null_step *step)
     return access->reason;
 }
 
+static int halt(visor_vcpu *vcpu)
+{
+    return null_chip_halt(vcpu) ? VISOR_EXIT_NONE : VISOR_EXIT_HLT;
+}
+
 /* Executes the step at RIP. Returns its exit, or VISOR_EXIT_NONE. */
 static int execute(visor_vcpu *vcpu)
 {
@@ -134,7 +154,7 @@ static int execute(visor_vcpu *vcpu)
 
     if (!null_vm_fetch(&step, vcpu->vm, script_address(vcpu), sizeof(step)) ||
         step.magic != NULL_STEP_MAGIC)
-        return VISOR_EXIT_HLT;
+        return halt(vcpu);
     vcpu->exit.raw = step.kind;
     switch (step.kind) {
     case NULL_KIND_OUT:
@@ -144,7 +164,7 @@ static int execute(visor_vcpu *vcpu)
     case NULL_KIND_JUMP: regs_of(vcpu)->rip = step.value; return VISOR_EXIT_NONE;
     case NULL_KIND_SPIN: visor__os_pause(0); return VISOR_EXIT_NONE;
     case NULL_KIND_EXIT: return step_exit(vcpu, &step);
-    default: regs_of(vcpu)->rip += sizeof(step); return VISOR_EXIT_HLT;
+    default: regs_of(vcpu)->rip += sizeof(step); return halt(vcpu);
     }
 }
 
@@ -171,8 +191,14 @@ static int enter_guest(visor_vcpu *vcpu)
     struct null_vcpu *null = null_vcpu_of(vcpu);
     int reason;
 
-    deliver_interrupt(vcpu);
+    if (vcpu->lapic == NULL)
+        deliver_interrupt(vcpu);
     do {
+        if (atomic_load(&null->leave))
+            return MUST_LEAVE;
+        reason = null_chip_serve(vcpu);
+        if (reason != VISOR_EXIT_NONE)
+            break;
         if (atomic_load(&null->leave))
             return MUST_LEAVE;
         if (null->irq_window && null_x86_ops.ready_for_interrupt(vcpu) > 0)
@@ -217,6 +243,8 @@ static int settle(visor_vcpu *vcpu)
 static void kick(visor_vcpu *vcpu)
 {
     atomic_store(&null_vcpu_of(vcpu)->leave, true);
+    if (vcpu->lapic != NULL)
+        visor__lapic_ring(vcpu->lapic);
 }
 
 static int paused(visor_vcpu *vcpu)

@@ -9,7 +9,14 @@ static int create(visor_vm *vm)
 {
     int ret = NULL_FAULT(vm->hv, vm, create);
 
-    return ret < 0 ? ret : visor__mutex_init(&null_vm_of(vm)->lock);
+    if (ret == 0)
+        ret = visor__mutex_init(&null_vm_of(vm)->lock);
+    if (ret < 0)
+        return ret;
+    ret = null_chip_create(vm);
+    if (ret < 0)
+        visor__mutex_destroy(&null_vm_of(vm)->lock);
+    return ret;
 }
 
 static void slot_free(struct null_slot *slot)
@@ -40,8 +47,7 @@ static void destroy(visor_vm *vm)
         null->events = event->next;
         free(event);
     }
-    for (int piece = 0; piece < VISOR__VM_STATE_COUNT; piece++)
-        free(null->chip[piece]);
+    visor__irqchip_detach(vm);
     visor__mutex_destroy(&null->lock);
 }
 

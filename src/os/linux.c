@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What only Linux has: memfd, madvise beyond POSIX, holes in files. */
+/* What only Linux has: memfd, madvise beyond POSIX, holes in files, futexes, eventfds. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "core/internal.h"
@@ -19,10 +22,9 @@ int visor__os_memfile(visor_file *out, uint64_t length)
         return visor__os_failed("memfd_create", "");
     errno = EFBIG;
     if (length > INT64_MAX || ftruncate(fd, (off_t)length) < 0) {
-        int ret = visor__error_native(errno == EFBIG || errno == ENOMEM ? VISOR_ENOMEM
-                                                                        : VISOR_ESYSTEM,
-                                      "", "ftruncate", VISOR_NATIVE_ERRNO, errno,
-                                      "guest memory of 0x%llx bytes", (unsigned long long)length);
+        int ret = visor__error_native(
+            errno == EFBIG || errno == ENOMEM ? VISOR_ENOMEM : VISOR_ESYSTEM, "", "ftruncate",
+            VISOR_NATIVE_ERRNO, errno, "guest memory of 0x%llx bytes", (unsigned long long)length);
         close(fd);
         return ret;
     }
@@ -94,4 +96,27 @@ int visor__os_next_data(uint64_t *start, uint64_t *stop, visor_file file, uint64
     *start = (uint64_t)data;
     *stop = (uint64_t)hole < end ? (uint64_t)hole : end;
     return 1;
+}
+
+/* ---- sleeping and events ---- */
+
+void visor__os_wait(atomic_uint *word, unsigned seen)
+{
+    /* A value that has changed, a signal: all are reasons to return. */
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
+}
+
+void visor__os_wake(atomic_uint *word)
+{
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
+}
+
+int visor__os_event_create(visor_event *out)
+{
+    int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+
+    if (fd < 0)
+        return visor__os_failed("eventfd", "");
+    *out = fd;
+    return 0;
 }

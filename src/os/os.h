@@ -8,6 +8,8 @@
 
 #include <visor/base.h>
 
+#include <stdatomic.h>
+
 #include "os/types_posix.h"
 
 /* ---- locks: not recursive ---- */
@@ -21,6 +23,15 @@ void visor__mutex_unlock(struct visor__mutex *mutex);
  */
 void visor__os_pause(unsigned attempt);
 
+/* ---- threads ---- */
+/* Runs run(argument) on a thread that gets no signals of the process. */
+int visor__thread_start(struct visor__thread *thread, void (*run)(void *argument), void *argument);
+void visor__thread_join(struct visor__thread *thread);
+/* Sleeps until woken, unless *word is not `seen` (any more). May return without reason. */
+void visor__os_wait(atomic_uint *word, unsigned seen);
+/* Wakes all that wait for the word. Async-signal-safe. */
+void visor__os_wake(atomic_uint *word);
+
 /* ---- time ---- */
 uint64_t visor__os_now_ns(void); /* monotonic */
 
@@ -33,8 +44,8 @@ void visor__alarm_stop(struct visor__alarm *alarm);
 /* ---- memory ---- */
 size_t visor__os_page_size(void);
 
-/* Refuses (ERANGE) a regular file that does not hold [offset, offset + length): who touches a mapping
- * past the end of its file is killed. */
+/* Refuses (ERANGE) a regular file that does not hold [offset, offset + length): who touches a
+ * mapping past the end of its file is killed. */
 int visor__os_check_file(visor_file file, uint64_t offset, uint64_t length, const char *operation);
 /* A shared anonymous file of `length` zero bytes whose size is sealed. */
 int visor__os_memfile(visor_file *out, uint64_t length);
@@ -69,5 +80,14 @@ int visor__os_file_read(visor_file file, void *data, size_t length); /* all, or 
 int visor__os_event_dup(visor_event *out, visor_event event);
 void visor__os_event_close(visor_event event);
 void visor__os_event_signal(visor_event event);
+int visor__os_event_create(visor_event *out);
+
+/* Waiting for several events, one structure for each. */
+void visor__event_wait_set(struct visor__event_wait *wait, visor_event event);
+/* Until one of them is signalled, or `ns` have passed (UINT64_MAX: no limit). May return without
+ * reason. */
+void visor__event_wait_any(struct visor__event_wait *waits, size_t count, uint64_t ns);
+/* Whether it was signalled when the wait ended: takes the signal. */
+bool visor__event_wait_take(struct visor__event_wait *wait);
 
 #endif

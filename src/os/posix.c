@@ -55,6 +55,37 @@ void visor__os_pause(unsigned attempt)
         nanosleep(&moment, NULL);
 }
 
+static void *thread_main(void *argument)
+{
+    const struct visor__thread *thread = argument;
+
+    thread->run(thread->argument);
+    return NULL;
+}
+
+int visor__thread_start(struct visor__thread *thread, void (*run)(void *argument), void *argument)
+{
+    sigset_t all, before;
+    int error;
+
+    thread->run = run;
+    thread->argument = argument;
+    /* Signals of the process are its own threads' business. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    error = pthread_create(&thread->native, NULL, thread_main, thread);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error == 0)
+        return 0;
+    errno = error;
+    return visor__os_failed("pthread_create", "");
+}
+
+void visor__thread_join(struct visor__thread *thread)
+{
+    pthread_join(thread->native, NULL);
+}
+
 uint64_t visor__os_now_ns(void)
 {
     struct timespec now;
@@ -63,7 +94,7 @@ uint64_t visor__os_now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-static void *alarm_main(void *argument)
+static void alarm_main(void *argument)
 {
     struct visor__alarm *alarm = argument;
     const struct timespec due = {
@@ -78,15 +109,12 @@ static void *alarm_main(void *argument)
     if (!alarm->stop)
         alarm->ring(alarm->context);
     pthread_mutex_unlock(&alarm->lock);
-    return NULL;
 }
 
 int visor__alarm_start(struct visor__alarm *alarm, uint64_t ns, void (*ring)(void *context),
                        void *context)
 {
     pthread_condattr_t monotonic;
-    sigset_t all, before;
-    int error;
 
     *alarm =
         (struct visor__alarm){.due_ns = visor__os_now_ns() + ns, .ring = ring, .context = context};
@@ -95,15 +123,7 @@ int visor__alarm_start(struct visor__alarm *alarm, uint64_t ns, void (*ring)(voi
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&alarm->stopped, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    /* Signals of the process are its own threads' business. */
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    error = pthread_create(&alarm->thread, NULL, alarm_main, alarm);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (error == 0)
-        return 0;
-    errno = error;
-    return visor__os_failed("pthread_create", "no thread for a time limit");
+    return visor__thread_start(&alarm->thread, alarm_main, alarm);
 }
 
 void visor__alarm_stop(struct visor__alarm *alarm)
@@ -112,7 +132,7 @@ void visor__alarm_stop(struct visor__alarm *alarm)
     alarm->stop = true;
     pthread_cond_signal(&alarm->stopped);
     pthread_mutex_unlock(&alarm->lock);
-    pthread_join(alarm->thread, NULL);
+    visor__thread_join(&alarm->thread);
     pthread_cond_destroy(&alarm->stopped);
     pthread_mutex_destroy(&alarm->lock);
 }
@@ -287,4 +307,37 @@ void visor__os_event_signal(visor_event event)
     /* A full counter is signalled already; there is nothing else that could be done here. */
     while (write((int)event, &one, sizeof(one)) < 0 && errno == EINTR)
         continue;
+}
+
+/* ---- waiting for events ---- */
+
+void visor__event_wait_set(struct visor__event_wait *wait, visor_event event)
+{
+    wait->native = (struct pollfd){.fd = (int)event, .events = POLLIN};
+}
+
+void visor__event_wait_any(struct visor__event_wait *waits, size_t count, uint64_t ns)
+{
+    const struct timespec limit = {
+        .tv_sec = (time_t)(ns / 1000000000u),
+        .tv_nsec = (long)(ns % 1000000000u),
+    };
+    int ready = ppoll(&waits->native, count, ns == UINT64_MAX ? NULL : &limit, NULL);
+
+    /* Then what it was is not known any more. */
+    for (size_t i = 0; ready < 0 && i < count; i++)
+        waits[i].native.revents = 0;
+}
+
+bool visor__event_wait_take(struct visor__event_wait *wait)
+{
+    short found = wait->native.revents;
+    uint64_t count;
+
+    wait->native.revents = 0;
+    /* What is no event would be reported for ever. */
+    if ((found & (POLLERR | POLLHUP | POLLNVAL)) != 0)
+        wait->native.fd = -1;
+    return (found & POLLIN) != 0 &&
+           read(wait->native.fd, &count, sizeof(count)) == (ssize_t)sizeof(count);
 }

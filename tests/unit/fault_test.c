@@ -107,8 +107,10 @@ static int call_vcpu_create(struct guest *guest)
 
 static int call_vcpu_run(struct guest *guest)
 {
-    int ret = visor_vcpu_run(guest->vcpu);
+    int ret;
 
+    visor_vcpu_kick(guest->vcpu); /* with a chip a guest waits in its halt */
+    ret = visor_vcpu_run(guest->vcpu);
     return ret < 0 ? ret : 0;
 }
 

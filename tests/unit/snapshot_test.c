@@ -55,6 +55,39 @@ static const uint32_t two[] = {0, 1};
 /* The pieces of x86 guests are the first. */
 #define X86_PIECES (VISOR__STATE_X86_EVENTS + 1)
 
+/* What a local APIC and the chips of a VM can hold. */
+static void fill_apic(visor_vcpu *vcpu, uint8_t seed)
+{
+    const uint64_t base = 0xfee00800 + ((uint64_t)seed << 12);
+    visor_x86_lapic lapic;
+
+    CHECK_OK(visor__state_set(vcpu, VISOR__STATE_X86_APIC_BASE, &base, sizeof(base), NULL));
+    CHECK_OK(visor_x86_get_lapic(&lapic, vcpu));
+    lapic.regs[0x8] = seed;
+    lapic.regs[0xf] = 0x1f0 + seed;
+    lapic.regs[0x22] = 1u << seed; /* a request */
+    lapic.regs[0x32] = 0x20 + seed;
+    CHECK_OK(visor_x86_set_lapic(vcpu, &lapic));
+}
+
+static void fill_chips(visor_vm *vm, uint8_t seed)
+{
+    const visor_x86_pic primary = {.irr = 1, .imr = seed, .irq_base = 8},
+                        secondary = {.isr = 2, .irq_base = 0x70, .elcr = 0x80};
+    visor_x86_ioapic ioapic;
+    visor_x86_pit pit;
+
+    CHECK_OK(visor_x86_set_pic(vm, false, &primary));
+    CHECK_OK(visor_x86_set_pic(vm, true, &secondary));
+    CHECK_OK(visor_x86_get_ioapic(&ioapic, vm));
+    ioapic.redirect[seed] = 0x10000 + seed;
+    CHECK_OK(visor_x86_set_ioapic(vm, &ioapic));
+    CHECK_OK(visor_x86_get_pit(&pit, vm));
+    pit.channel[1].count = seed;
+    pit.channel[2].mode = 3;
+    CHECK_OK(visor_x86_set_pit(vm, &pit));
+}
+
 static void fill_vcpu(visor_vcpu *vcpu, uint8_t seed)
 {
     for (unsigned i = 0; i < VISOR__STATE_COUNT; i++) {
@@ -63,7 +96,8 @@ static void fill_vcpu(visor_vcpu *vcpu, uint8_t seed)
         uint8_t bytes[1024];
         size_t length = info->variable ? 2 * info->size : info->size;
 
-        if (info->arch != vcpu->vm->config.arch)
+        if (info->arch != vcpu->vm->config.arch || piece == VISOR__STATE_X86_LAPIC ||
+            piece == VISOR__STATE_X86_APIC_BASE)
             continue;
         for (size_t k = 0; k < sizeof(bytes); k++)
             bytes[k] = (uint8_t)(seed + 7 * i + k);
@@ -83,6 +117,8 @@ static void fill_vcpu(visor_vcpu *vcpu, uint8_t seed)
         }
         CHECK_OK(visor__state_set(vcpu, piece, bytes, length, NULL));
     }
+    if (vcpu->lapic != NULL)
+        fill_apic(vcpu, seed);
 }
 
 static void fill_machine(struct machine *machine, uint8_t seed)
@@ -91,16 +127,12 @@ static void fill_machine(struct machine *machine, uint8_t seed)
         {.gsi = seed, .chip = VISOR_CHIP_IOAPIC, .pin = 3},
         {.gsi = 9, .is_msi = true, .msi = {.address = 0xfee00000, .data = seed}},
     };
-    uint8_t bytes[1024];
 
     for (size_t i = 0; i < machine->count; i++)
         fill_vcpu(machine->vcpus[i], (uint8_t)(seed + i));
-    for (unsigned i = 0; i < VISOR__VM_STATE_COUNT; i++) {
-        memset(bytes, seed + (int)i, sizeof(bytes));
-        if (!visor__vm_states[i].variable)
-            CHECK_OK(visor__vm_state_set(machine->vm, (enum visor__vm_state)i, bytes,
-                                         visor__vm_states[i].size));
-    }
+    if (machine->vm->config.irqchip == VISOR_IRQCHIP_KERNEL)
+        fill_chips(machine->vm, seed);
+    CHECK_OK(visor_vm_set_clock(machine->vm, seed));
     CHECK_OK(visor_vm_set_routes(machine->vm, routes, 2));
     CHECK_OK(visor_memory_write(machine->memory, RAM_GPA + 100, &seed, 1));
 }

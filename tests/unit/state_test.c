@@ -212,6 +212,7 @@ TEST(what_is_set_can_be_got)
     visor_mp_state state;
     uint8_t image[NULL_XSAVE_SIZE + 1] = {1, 2, 3}, again[NULL_XSAVE_SIZE];
     visor_x86_xcrs xcrs = {.count = 8};
+    visor_x86_lapic lapic, lapic_is;
 
     if (!make_guest(&guest, VISOR_IRQCHIP_KERNEL))
         return;
@@ -220,7 +221,12 @@ TEST(what_is_set_can_be_got)
     CHECK_PIECE(fpu);
     CHECK_PIECE(debugregs);
     CHECK_PIECE(events);
-    CHECK_PIECE(lapic);
+    CHECK_OK(visor_x86_get_lapic(&lapic, guest.vcpu));
+    lapic.regs[0x8] = lapic.regs[0xa] = 0x5a; /* task priority, and so the processor's */
+    lapic.regs[0xf] = 0x1fe;                  /* spurious vector */
+    CHECK_OK(visor_x86_set_lapic(guest.vcpu, &lapic));
+    CHECK_OK(visor_x86_get_lapic(&lapic_is, guest.vcpu));
+    CHECK(memcmp(&lapic, &lapic_is, sizeof(lapic)) == 0);
     CHECK_OK(visor_x86_set_xcrs(guest.vcpu, &xcrs));
     xcrs.count = 9;
     CHECK_INT(visor_x86_set_xcrs(guest.vcpu, &xcrs), VISOR_EINVAL);
@@ -246,7 +252,7 @@ TEST(what_is_set_can_be_got)
 TEST(chips_of_the_vm)
 {
     struct guest guest;
-    visor_x86_pic primary = {.irr = 1}, secondary = {.irr = 2}, pic;
+    visor_x86_pic primary = {.irr = 1}, secondary = {.irr = 2, .imr = 2}, pic;
     visor_x86_ioapic ioapic = {.redirect = {[23] = 7}}, ioapic_is;
     visor_x86_pit pit = {.flags = 3}, pit_is;
 
@@ -381,10 +387,12 @@ TEST(a_reset_reaches_every_piece)
             piece == VISOR__STATE_X86_NESTED || piece == VISOR__STATE_X86_EVENTS ||
             piece == VISOR__STATE_X86_LAPIC || piece == VISOR__STATE_X86_XSAVE)
             continue;
-        pattern[0] = 3;
+        pattern[0] = piece == VISOR__STATE_X86_APIC_BASE ? 0 : 3;
         memset(pattern + 1, piece == VISOR__STATE_X86_MP_STATE ? 0 : 0x33, 3);
         if (piece == VISOR__STATE_X86_XCRS)
             memset(pattern + 1, 0, 3);
+        if (piece == VISOR__STATE_X86_APIC_BASE)
+            memset(pattern + 1, 0, 7);
         CHECK_OK(visor__state_set(guest.vcpu, piece, pattern, visor__states[piece].size, NULL));
     }
     CHECK_OK(visor_x86_set_msr(guest.vcpu, 0x277, 1));
@@ -411,7 +419,7 @@ TEST(a_reset_reaches_every_piece)
     CHECK_INT(state, VISOR_MP_RUNNABLE);
 
     /* LVT entries as the version register counts them, all masked. */
-    lapic = (visor_x86_lapic){.regs = {[2] = 9, [3] = 0x50014, [0x2f] = 5}};
+    lapic = (visor_x86_lapic){.regs = {[2] = 9u << 24, [0xf] = 0x1ff, [0x32] = 0x31, [0x35] = 1}};
     CHECK_OK(visor_x86_set_lapic(second, &lapic));
     CHECK_OK(visor_vcpu_reset(second));
     CHECK_OK(visor_x86_get_lapic(&lapic, second));

@@ -47,7 +47,8 @@ TEST(a_thousand_guests_leave_nothing_behind)
         REQUIRE_OK(visor_vm_add_slot(&slot, guest.vm, mapping, &slot_config));
         REQUIRE_OK(visor_vm_add_io_event(guest.vm, &io_event));
         REQUIRE_OK(visor_vm_add_irq_event(guest.vm, 4, event, event));
-        CHECK_INT(visor_vcpu_run(guest.vcpu), VISOR_EXIT_HLT);
+        visor_vcpu_kick(guest.vcpu);
+        CHECK_INT(visor_vcpu_run(guest.vcpu), VISOR_EXIT_KICKED);
         guest_free(&guest);
     }
     CHECK_INT(open_files(), files);
