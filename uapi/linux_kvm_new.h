@@ -9,6 +9,11 @@
 #include <linux/ioctl.h>
 #include <linux/types.h>
 
+/* Old, but not in the headers of architectures that could not debug guests then. */
+#ifndef KVM_CAP_SET_GUEST_DEBUG
+#define KVM_CAP_SET_GUEST_DEBUG 23
+#endif
+
 /* Linux 6.8 */
 #ifndef KVM_CAP_USER_MEMORY2
 #define KVM_CAP_USER_MEMORY2 231

@@ -24,7 +24,8 @@ typedef struct visor_riscv_config {
     uint32_t vcpu_count;   /* of the VM: hart index bits and the default of aplic_gpa follow; 0: 8 */
     uint32_t source_count; /* wired interrupts of the APLIC, at most 1023; 0: 64 */
     uint32_t id_count;     /* identities of an IMSIC: 64 n - 1, at most 2047; 0: what the host has */
-    uint64_t imsic_gpa;    /* 4 KiB for each vCPU, upwards, aligned to its size. 0: 0x08000000 */
+    uint64_t imsic_gpa;    /* 4 KiB for each vCPU, upwards, aligned to a power of two that is no less
+                              than all of them. 0: 0x08000000 */
     uint64_t aplic_gpa;    /* 16 KiB, page aligned. 0: behind the IMSICs of vcpu_count vCPUs */
 } visor_riscv_config;
 #define VISOR_RISCV_CONFIG_INIT {.size = sizeof(visor_riscv_config)}
@@ -83,8 +84,9 @@ VISOR_API int visor_riscv_set_timer(visor_vcpu *vcpu, const visor_riscv_timer *t
  *  CONFIG   what the hart is: see the constants
  *  CORE     0: pc; 1 to 31: x1 to x31; 32: mode
  *  CSR      the CSR's number (Privileged Architecture, chapter 2); those of supervisor mode that
- *           the hypervisor keeps for the guest. CSRs behind siselect are 0x10000 + their selector
- *           (AIA, chapter 2)
+ *           the hypervisor keeps for the guest, and hviprio1 and hviprio2, which hold the priorities
+ *           that the guest sees behind siselect (AIA, 6.3.3). 0x800000 + Linux's KVM's number: one
+ *           that this library knows no number of
  *  TIMER    0 frequency, 1 time, 2 compare, 3 armed
  *  FP       0 to 31: f0 to f31; 32: fcsr
  *  ISA      1 if the hart has the extension; numbered as in Linux's KVM (KVM_RISCV_ISA_EXT_...),
@@ -114,6 +116,7 @@ enum visor_riscv_config_reg {
     VISOR_RISCV_CONFIG_MIMPID = 4,
     VISOR_RISCV_CONFIG_ZICBOZ_BLOCK = 5, /* bytes */
     VISOR_RISCV_CONFIG_SATP_MODE = 6,    /* the widest: 8 Sv39, 9 Sv48, 10 Sv57 */
+    VISOR_RISCV_CONFIG_ZICBOP_BLOCK = 7, /* bytes */
 };
 
 /* One register. EINVAL: no such number. ENOENT: this vCPU does not have it. EREFUSED: it cannot be

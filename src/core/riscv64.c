@@ -45,7 +45,7 @@ int visor__riscv_configure(visor_vm *vm, const visor_riscv_config *config)
 {
     visor_riscv_config wanted;
     int ret = visor__config_copy(&wanted, sizeof(wanted), config, configure_op);
-    uint64_t imsics;
+    uint64_t imsics, span;
 
     if (ret < 0)
         return ret;
@@ -65,7 +65,10 @@ int visor__riscv_configure(visor_vm *vm, const visor_riscv_config *config)
         return bad("source_count", wanted.source_count);
     if (wanted.id_count != 0 && (wanted.id_count % 64 != 63 || wanted.id_count > 2047))
         return bad("id_count", wanted.id_count);
-    if (wanted.imsic_gpa % IMSIC_PAGE != 0)
+    /* A message's address is the base with the hart's index in it (AIA, 3.6). */
+    for (span = IMSIC_PAGE; span < imsics;)
+        span *= 2;
+    if (wanted.imsic_gpa % span != 0)
         return bad("imsic_gpa", wanted.imsic_gpa);
     if (wanted.aplic_gpa % IMSIC_PAGE != 0)
         return bad("aplic_gpa", wanted.aplic_gpa);
@@ -178,14 +181,14 @@ static int check_reg(uint32_t reg, const char *operation)
     bool known = false;
 
     switch (reg >> 24) {
-    case VISOR_RISCV_CONFIG: known = index <= VISOR_RISCV_CONFIG_SATP_MODE; break;
+    case VISOR_RISCV_CONFIG: known = index <= 0xff; break;
     case VISOR_RISCV_CORE:
     case VISOR_RISCV_FP: known = index <= 32; break;
-    case VISOR_RISCV_CSR: known = index <= 0xfff || (index >= 0x10000 && index <= 0x100ff); break;
+    case VISOR_RISCV_CSR: known = index <= 0xfff || index >= 0x800000; break;
     case VISOR_RISCV_TIMER: known = index <= 3; break;
     case VISOR_RISCV_ISA:
-    case VISOR_RISCV_SBI:
-    case VISOR_RISCV_SBI_STATE: known = index <= 0xffff; break;
+    case VISOR_RISCV_SBI: known = index <= 0xffff; break;
+    case VISOR_RISCV_SBI_STATE: known = true; break;
     default: break;
     }
     return known ? 0 : visor__error(VISOR_EINVAL, "", operation, "no register 0x%x", reg);

@@ -126,6 +126,8 @@ int64_t kvm_cap(visor_hypervisor *hv, visor_vm *vm, visor_cap cap)
 {
     int fd = vm != NULL ? kvm_vm_of(vm)->fd : kvm_hv_of(hv)->fd;
 
+    if (kvm_arch_lacks(cap))
+        return 0;
     /* With a split chip, the end of a line's interrupt is seen by the outer I/O APIC only. */
     if (cap == VISOR_CAP_IRQFD_RESAMPLE && vm != NULL && vm->config.irqchip != VISOR_IRQCHIP_KERNEL)
         return 0;

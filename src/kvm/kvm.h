@@ -214,6 +214,8 @@ extern const struct visor__option kvm_options[];
 bool kvm_arch_has_hardware(void);
 /* Width of guest-physical addresses in bits; vm is NULL when the host is asked. */
 int64_t kvm_arch_gpa_bits(visor_hypervisor *hv, visor_vm *vm);
+/* Whether the architecture has it not, whatever number the kernel answers. */
+bool kvm_arch_lacks(visor_cap cap);
 /* Capabilities whose answer depends on the architecture; vm is NULL when the host is asked. */
 int64_t kvm_arch_cap(visor_hypervisor *hv, visor_vm *vm, visor_cap cap);
 /* The argument of KVM_CREATE_VM for this configuration. */
@@ -233,7 +235,8 @@ int kvm_arch_enable_hypercalls(visor_vm *vm, uint32_t first, uint32_t count);
 
 /* After the vCPU is open. */
 int kvm_arch_vcpu_init(visor_vcpu *vcpu);
-/* Just before and after ioctl(KVM_RUN), which gave err: 0 or an errno value. */
+/* Just before and after ioctl(KVM_RUN), which gave err: 0 or an errno value. For an error that the
+ * guest caused, kvm_arch_left() puts KVM_EXIT_INTERNAL_ERROR in the run area. */
 void kvm_arch_enter(visor_vcpu *vcpu);
 void kvm_arch_left(visor_vcpu *vcpu, int err);
 /*

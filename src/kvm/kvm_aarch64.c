@@ -43,6 +43,12 @@ static int64_t hypercalls(visor_vm *vm)
     return has ? INT64_C(1) << 32 : 0;
 }
 
+bool kvm_arch_lacks(visor_cap cap)
+{
+    (void)cap;
+    return false;
+}
+
 int64_t kvm_arch_cap(visor_hypervisor *hv, visor_vm *vm, visor_cap cap)
 {
     int fd = vm != NULL ? kvm_vm_of(vm)->fd : kvm_hv_of(hv)->fd;

@@ -58,6 +58,9 @@ int kvm_add_event(visor_vm *vm, uint32_t gsi, visor_event event, visor_event res
     int ret;
 
     if (resample != VISOR_EVENT_NONE) {
+        if (kvm_arch_lacks(VISOR_CAP_IRQFD_RESAMPLE))
+            return visor__error(VISOR_EUNSUPPORTED, "kvm", "KVM_IRQFD",
+                                "the interrupt controller is not told when an interrupt ends");
         if (vm->config.irqchip == VISOR_IRQCHIP_SPLIT) {
             visor__error(VISOR_EUNSUPPORTED, "kvm", "KVM_IRQFD",
                          "the end of a line's interrupt is seen by the outer I/O APIC only");

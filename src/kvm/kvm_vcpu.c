@@ -212,9 +212,12 @@ static int enter(visor_vcpu *vcpu)
     return err;
 }
 
-static bool is_memory_fault(const struct kvm_run *run, int err)
+/* Whether the run area holds an exit although KVM_RUN failed. */
+static bool is_exit(const struct kvm_run *run, int err)
 {
-    return run->exit_reason == KVM_EXIT_MEMORY_FAULT && (err == EFAULT || err == EHWPOISON);
+    if (run->exit_reason == KVM_EXIT_MEMORY_FAULT)
+        return err == EFAULT || err == EHWPOISON;
+    return run->exit_reason == KVM_EXIT_INTERNAL_ERROR; /* kvm_arch_left() */
 }
 
 static int run_failed(visor_vcpu *vcpu, int err)
@@ -239,7 +242,7 @@ static int run_once(visor_vcpu *vcpu)
         return report(vcpu, VISOR_EXIT_KICKED, k->run->exit_reason);
     if (err == 0 && k->run->exit_reason == KVM_EXIT_DIRTY_RING_FULL)
         return kvm_dirty_ring_full(vcpu) < 0 ? visor_error_last()->code : VISOR_EXIT_NONE;
-    if (err == 0 || is_memory_fault(k->run, err))
+    if (err == 0 || is_exit(k->run, err))
         return kvm_vcpu_exit(vcpu);
     if (err == EINTR) {
         visor__linux_kick_forget_thread(&k->kick);

@@ -28,6 +28,12 @@ bool kvm_arch_has_hardware(void)
     return __get_cpuid(0x80000001, &eax, &ebx, &ecx, &edx) != 0 && (ecx & 1u << 2) != 0;
 }
 
+bool kvm_arch_lacks(visor_cap cap)
+{
+    (void)cap;
+    return false;
+}
+
 int64_t kvm_arch_cap(visor_hypervisor *hv, visor_vm *vm, visor_cap cap)
 {
     int fd = vm != NULL ? kvm_vm_of(vm)->fd : kvm_hv_of(hv)->fd;

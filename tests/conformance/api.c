@@ -132,6 +132,7 @@ CASE(api, capabilities_agree, "what the library says is what the kernel says")
     int64_t native;
 
     need_kvm(g);
+    NEED(g, IRQCHIP);
     config.irqchip = VISOR_IRQCHIP_KERNEL; /* without one, interrupts by events have no sense */
     guest_create(g, &config);
     for (unsigned i = 0; i < sizeof(same) / sizeof(same[0]); i++) {

@@ -18,6 +18,11 @@ static const struct quirk quirks[] = {
     {"kvm", 0, "events/soft_interrupt", QUIRK_DIFFERS, "got.interrupt.injected is 0x0*",
      "Linux does not report software interrupts: the instruction is executed anew"},
 
+    {"kvm", HOST_RISCV64, "slots/sync_bounds", QUIRK_DIFFERS, "*EACCESS*",
+     "Linux's KVM on RISC-V takes memory that the host can only read for read-only slots alone"},
+    {"kvm", HOST_RISCV64, "slots/arena_writable", QUIRK_DIFFERS, "*EACCESS*",
+     "Linux's KVM on RISC-V takes memory that the host can only read for read-only slots alone"},
+
     /* The host's processor is QEMU's emulation of AMD's (7.2, Debian 12). */
     {"kvm", QEMU_X86, "debug/breakpoint", QUIRK_DIFFERS, "exit hlt*should be debug",
      "QEMU 7.2 loads no debug registers when it enters a guest"},

@@ -18,7 +18,7 @@ visor_riscv_regs riscv_regs(visor_vcpu *vcpu)
 const uint64_t guest_base = 0x80000000u;
 const uint64_t guest_code = 0x80010000u;
 const uint64_t guest_data = 0x80020000u;
-const uint64_t guest_hole = 0x20000000u;
+const uint64_t guest_hole = 0x90000000u;
 const uint64_t guest_done = 0x7f000000u;
 #define DONE  "lui t1, 0x7f000; sd t0, 0(t1);"
 #define AGAIN "2: j 2b;"
