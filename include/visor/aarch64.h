@@ -67,6 +67,30 @@ VISOR_API int visor_aarch64_configure(visor_vm *vm, const visor_aarch64_config *
  */
 VISOR_API int visor_aarch64_get_config(visor_aarch64_config *out, visor_vm *vm);
 
+/* ---- where the guest starts ---- */
+
+typedef struct visor_aarch64_boot {
+    uint32_t size;
+    uint32_t reserved;
+    uint64_t entry_gpa;   /* the first instruction of vCPU 0 */
+    uint64_t tree_gpa;    /* the area of the device tree: whole pages inside one region */
+    uint64_t tree_length; /* bytes of the area, not of the tree in it */
+} visor_aarch64_boot;
+#define VISOR_AARCH64_BOOT_INIT {.size = sizeof(visor_aarch64_boot)}
+
+/*
+ * Tells the hypervisor where the guest starts and where its device tree is, which some want to know
+ * before the first run (Geniezone, Gunyah, Halla); no effect on others. Once (ESTATE), when all vCPUs
+ * and interrupt events are there and the guest's memory is filled. It does not replace setting the
+ * registers, unless VISOR_CAP_BOOT_CONTEXT says so.
+ *
+ * Where the hypervisor itself reads the tree (Gunyah), what it wants to find is added to the tree in
+ * guest memory, which needs up to 4 KiB of room behind it (ELIMIT) and an interrupt-parent at its
+ * root; an area that begins with zeros receives a tree with the least that it takes. Then entry and
+ * tree have to be in the same region (EINVAL).
+ */
+VISOR_API int visor_aarch64_set_boot(visor_vm *vm, const visor_aarch64_boot *boot);
+
 /* ---- registers ---- */
 
 /* SP is SP_EL0, whatever PSTATE selects; SP_EL1 is a system register. */

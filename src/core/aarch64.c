@@ -159,6 +159,17 @@ int visor_aarch64_set_reg(visor_vcpu *vcpu, uint32_t reg, uint64_t value)
     return ret < 0 ? ret : ops_of(vcpu->vm)->set_reg(vcpu, reg, value);
 }
 
+int visor__aarch64_fixed_reg(uint64_t *out, const visor_vcpu *vcpu, uint32_t reg, const char *why)
+{
+    switch (reg) {
+    case VISOR_AARCH64_SYSREG(3, 0, 0, 0, 5): /* MPIDR_EL1: bit 31 is RES1, Aff0 counts vCPUs */
+        *out = UINT64_C(1) << 31 | vcpu->id;
+        return 0;
+    case VISOR_AARCH64_PSCI_VERSION: *out = 2; return 0; /* 0.2 */
+    default: return visor__unsupported(vcpu->vm->hv, "visor_aarch64_get_reg", why);
+    }
+}
+
 static int check_vector(unsigned n, const char *operation)
 {
     return n < 32 ? 0 : visor__error(VISOR_EINVAL, "", operation, "no vector register V%u", n);
@@ -232,6 +243,53 @@ int visor_aarch64_outputs(uint32_t *out, visor_vcpu *vcpu)
 {
     CHECK_OP(vcpu->vm, outputs);
     return ops_of(vcpu->vm)->outputs(out, vcpu);
+}
+
+/* ---- start ---- */
+
+static int check_boot(const visor_vm *vm, const visor_aarch64_boot *boot, const char *operation)
+{
+    typedef unsigned long long ull;
+    uint64_t page = visor__os_page_size();
+
+    if (boot->reserved != 0)
+        return visor__error(VISOR_EINVAL, "", operation, "reserved is 0x%x", boot->reserved);
+    if (boot->tree_gpa % page != 0 || boot->tree_length % page != 0)
+        return visor__error(VISOR_EALIGN, "", operation, "a tree's area of 0x%llx bytes at 0x%llx",
+                            (ull)boot->tree_length, (ull)boot->tree_gpa);
+    if (!visor_memory_contains(vm->memory, boot->tree_gpa, boot->tree_length))
+        return visor__error(VISOR_ERANGE, "", operation,
+                            "the tree's 0x%llx bytes at 0x%llx are not inside one region",
+                            (ull)boot->tree_length, (ull)boot->tree_gpa);
+    if (!visor_memory_contains(vm->memory, boot->entry_gpa, 4))
+        return visor__error(VISOR_ERANGE, "", operation, "no memory at the entry, 0x%llx",
+                            (ull)boot->entry_gpa);
+    return 0;
+}
+
+int visor_aarch64_set_boot(visor_vm *vm, const visor_aarch64_boot *boot)
+{
+    visor_aarch64_boot copy;
+    int ret = visor__config_copy(&copy, sizeof(copy), boot, __func__);
+
+    if (ret == 0)
+        ret = check_arch(vm, __func__);
+    if (ret == 0)
+        ret = check_boot(vm, &copy, __func__);
+    if (ret == 0)
+        ret = visor_vm_seal(vm);
+    if (ret < 0)
+        return ret;
+    visor__mutex_lock(&vm->lock);
+    if (vm->has_boot)
+        ret = visor__error(VISOR_ESTATE, vm->hv->backend->name, __func__,
+                           "the guest's start is told already");
+    else if (ops_of(vm)->set_boot != NULL)
+        ret = ops_of(vm)->set_boot(vm, &copy);
+    if (ret == 0)
+        vm->has_boot = true;
+    visor__mutex_unlock(&vm->lock);
+    return ret;
 }
 
 /* ---- time, tags ---- */

@@ -136,6 +136,37 @@ int visor__aarch64_configure(visor_vm *vm, const visor_aarch64_config *config)
     return 0;
 }
 
+int visor__aarch64_config_plain(const visor_vm *vm, visor_aarch64_config *config)
+{
+    struct {
+        visor_toggle *toggle;
+        const char *what;
+    } features[] = {
+        {&config->pmu, "performance monitors"},
+        {&config->sve, "scalable vectors"},
+        {&config->pauth, "pointer authentication"},
+        {&config->el2, "virtualization for the guest"},
+        {&config->mte, "memory tagging"},
+        {&config->stolen_time, "stolen time"},
+        {&config->its, "ITS"},
+    };
+
+    for (size_t i = 0; i < sizeof(features) / sizeof(features[0]); i++) {
+        if (*features[i].toggle == VISOR_ON) {
+            visor__error(VISOR_EUNSUPPORTED, vm->hv->backend->name, op, "%s", features[i].what);
+            return visor__error_hint("VISOR_AUTO or VISOR_OFF");
+        }
+        *features[i].toggle = VISOR_OFF;
+    }
+    if (config->gic_version == 2) {
+        visor__error(VISOR_EUNSUPPORTED, vm->hv->backend->name, op, "a GIC of version 2");
+        return visor__error_hint("it has version 3");
+    }
+    config->gic_version = 3;
+    config->sve_lengths = 0;
+    return 0;
+}
+
 static int check_arch(const visor_vm *vm, const char *operation)
 {
     if (vm->config.arch == VISOR_ARCH_AARCH64)

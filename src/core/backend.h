@@ -130,8 +130,9 @@ struct visor__vcpu_ops {
      */
     void (*kick)(visor_vcpu *vcpu);
     /*
-     * REQUIRED. One piece of state (state.h) in the public structure of that piece. get returns its
-     * size, and fills in buf only if capacity suffices; set gets exactly one piece. A piece that
+     * One piece of state (state.h) in the public structure of that piece. get returns its size, and
+     * fills in buf only if capacity suffices; set gets exactly one piece. set is REQUIRED; get is
+     * NULL for a hypervisor that lets nothing be read, whose VMs cannot be saved then. A piece that
      * this VM does not have: EUNSUPPORTED. Pieces of variable size are arrays or images.
      * MSRS is never asked for: it goes through x86->get_msrs. NESTED is empty (0) while the guest
      * does not use virtualization, so that such a snapshot fits any hypervisor; setting it with
@@ -237,6 +238,9 @@ struct visor__aarch64_ops {
      * host lacks. With VISOR_IRQCHIP_KERNEL creates the GIC, which seal() completes.
      */
     int (*configure)(visor_vm *vm, visor_aarch64_config *config);
+    /* VM lock; sealed; once. boot is checked: entry and tree are in guest memory, the tree's area
+     * is whole pages of one region. NULL: nothing to be told, which is a success. */
+    int (*set_boot)(visor_vm *vm, const visor_aarch64_boot *boot);
     /* One register, as the public functions with these names. */
     int (*get_reg)(uint64_t *out, visor_vcpu *vcpu, uint32_t reg);
     int (*set_reg)(visor_vcpu *vcpu, uint32_t reg, uint64_t value);
@@ -268,6 +272,12 @@ struct visor_backend {
     uint32_t arches;     /* bit 1 << VISOR_ARCH_...: guests it can run on this host */
     size_t hv_size, vm_size, vcpu_size;  /* private bytes */
     const struct visor__option *options; /* ended by a NULL name; NULL: none */
+    /*
+     * NULL, or the reason why the host pages behind guest memory must stay what they are: the
+     * hypervisor holds on to them. Then slots cannot be discarded, paged out or backed anew, nor
+     * the balloon inflated, unless inflate makes the hypervisor let go.
+     */
+    const char *pinned;
 
     const struct visor__hv_ops *hv;
     const struct visor__vm_ops *vm;

@@ -23,6 +23,8 @@ int visor_vm_balloon_inflate(visor_vm *vm, uint64_t gpa, uint64_t length)
 
     if (ret == 0 && ops->inflate != NULL)
         ret = ops->inflate(vm, gpa, length);
+    else if (ret == 0 && vm->hv->backend->pinned != NULL)
+        ret = visor__unsupported(vm->hv, "visor_vm_balloon_inflate", vm->hv->backend->pinned);
     return ret == 0 ? visor_memory_discard(vm->memory, gpa, length) : ret;
 }
 

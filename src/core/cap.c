@@ -48,8 +48,8 @@ int visor__cap_by_table(const struct visor_backend *backend, visor_cap cap)
     /* Every backend has what these need; I/O events are the core's where it has no table. */
     case VISOR_CAP_KICK:
     case VISOR_CAP_USER_MEMORY:
-    case VISOR_CAP_IO_EVENTS:
-    case VISOR_CAP_SNAPSHOT: return 1;
+    case VISOR_CAP_IO_EVENTS: return 1;
+    case VISOR_CAP_SNAPSHOT: return present_if(backend->vcpu->get_state != NULL);
     case VISOR_CAP_IRQFD: return present_if(irq != NULL && irq->add_event != NULL);
     case VISOR_CAP_MSI: return present_if(irq != NULL && irq->send_msi != NULL);
     case VISOR_CAP_IO_COALESCE: return present_if(backend->coalesce != NULL);

@@ -39,6 +39,7 @@ struct visor_vm {
     visor_vcpu *vcpus;            /* every vCPU ever created, by next; see vcpu_free() */
     atomic_ullong host_tsc_hz;    /* measured once, so that all vCPUs agree; 0: not yet */
     bool configured;              /* `machine` is decided. VM lock */
+    bool has_boot;                /* visor_aarch64_set_boot() was called. VM lock */
     atomic_bool sealed;           /* no vCPU will come any more, see vm_ops.seal */
     union {
         visor_aarch64_config aarch64;

@@ -312,12 +312,26 @@ static void unpin(visor_vm *vm, struct visor__slot *slot)
     visor__mutex_unlock(&vm->lock);
 }
 
+/* As pin(), for what changes the host memory behind the guest's. */
+static int pin_to_change(struct visor__slot **out, visor_vm *vm, uint32_t id, uint64_t offset,
+                         uint64_t length, const char *operation)
+{
+    const char *why_not = vm->hv->backend->pinned;
+    int ret = pin(out, vm, id, offset, length, operation);
+
+    if (ret < 0 || why_not == NULL)
+        return ret;
+    unpin(vm, *out);
+    return visor__unsupported(vm->hv, operation, why_not);
+}
+
 /* Lets the system do something with part of a slot's host memory. */
 static int advise(visor_vm *vm, uint32_t id, uint64_t offset, uint64_t length,
                   const char *operation, int (*act)(void *host, uint64_t length))
 {
     struct visor__slot *slot;
-    int ret = pin(&slot, vm, id, offset, length, operation);
+    int ret = act == visor__os_sync ? pin(&slot, vm, id, offset, length, operation)
+                                    : pin_to_change(&slot, vm, id, offset, length, operation);
 
     if (ret < 0)
         return ret;
@@ -346,7 +360,7 @@ int visor_vm_slot_discard(visor_vm *vm, uint32_t slot, uint64_t offset, uint64_t
 static int pin_arena(struct visor__slot **out, visor_vm *vm, uint32_t id, uint64_t offset,
                      uint64_t length, const char *operation)
 {
-    int ret = pin(out, vm, id, offset, length, operation);
+    int ret = pin_to_change(out, vm, id, offset, length, operation);
 
     if (ret < 0 || (*out)->mapping->kind == VISOR__MAPPING_ARENA)
         return ret;

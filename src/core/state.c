@@ -88,6 +88,9 @@ int visor__state_get(void *buf, size_t capacity, visor_vcpu *vcpu, enum visor__s
 {
     int ret;
 
+    if (vcpu->vm->hv->backend->vcpu->get_state == NULL)
+        return visor__unsupported(vcpu->vm->hv, visor__states[piece].name,
+                                  "registers can be set, but not read");
     if (piece != VISOR__STATE_X86_MSRS)
         return vcpu->vm->hv->backend->vcpu->get_state(buf, capacity, vcpu, piece);
     ret = visor_x86_get_all_msrs(buf, capacity / sizeof(visor_x86_msr), vcpu);

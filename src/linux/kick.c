@@ -3,6 +3,7 @@
 #include "linux/kick.h"
 
 #include <errno.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -78,4 +79,58 @@ void visor__linux_kick(struct visor__linux_kick *kick)
         syscall(SYS_tgkill, getpid(), atomic_load(&kick->tid), kick->signal) < 0)
         atomic_store(&kick->signalled, false);
     errno = saved;
+}
+
+/* ---- for drivers that do not let the signal through themselves ---- */
+
+static void ignore(int signal)
+{
+    (void)signal;
+}
+
+static bool has_handler(const struct sigaction *action)
+{
+    return (action->sa_flags & SA_SIGINFO) != 0 ||
+           (action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN);
+}
+
+int visor__linux_kick_handle(int signal, const char *backend)
+{
+    struct sigaction action = {.sa_handler = ignore}, before;
+
+    if (sigaction(signal, NULL, &before) < 0)
+        return visor__linux_error(backend, "sigaction", errno, "signal %d", signal);
+    if (has_handler(&before)) {
+        if ((before.sa_flags & SA_RESTART) == 0)
+            return 0;
+        visor__error(VISOR_EINVAL, backend, "sigaction",
+                     "the handler of signal %d restarts system calls", signal);
+        return visor__error_hint("choose another signal (%s[signal=N]), or leave SA_RESTART out",
+                                 backend);
+    }
+    if (sigaction(signal, &action, NULL) < 0)
+        return visor__linux_error(backend, "sigaction", errno, "signal %d", signal);
+    return 0;
+}
+
+void visor__linux_kick_hold(sigset_t *mask)
+{
+    struct sigaction action;
+
+    for (int signal = 1; signal <= SIGRTMAX; signal++) {
+        if (sigaction(signal, NULL, &action) == 0 && has_handler(&action) &&
+            (action.sa_flags & SA_RESTART) != 0)
+            sigaddset(mask, signal);
+    }
+}
+
+int visor__linux_kick_ioctl(int fd, unsigned long request, uintptr_t argument, const sigset_t *mask)
+{
+    sigset_t before;
+    int err;
+
+    pthread_sigmask(SIG_SETMASK, mask, &before);
+    err = ioctl(fd, request, argument) < 0 ? errno : 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return err;
 }

@@ -44,6 +44,28 @@ void visor__linux_kick_drop(struct visor__linux_kick *kick, bool interrupted);
 /* Any thread, signal handlers; between visor__run_begin() and visor__run_end() of the vCPU. */
 void visor__linux_kick(struct visor__linux_kick *kick);
 
+/*
+ * ---- for drivers that do not let the signal through themselves ----
+ *
+ * Then it is delivered, inside the request or just before: it needs a handler, which does nothing.
+ * A kick has set immediate_exit before, so that a signal which comes too early is not lost.
+ *
+ * These drivers store an exit and then return "interrupted, start again" if a signal is there: for
+ * a handler with SA_RESTART the kernel enters the guest again, and the exit is lost. So signals
+ * with such a handler are held back while the guest runs.
+ */
+
+/*
+ * Gives the kick signal a handler unless it has one. EINVAL: the program's own restarts system
+ * calls.
+ */
+int visor__linux_kick_handle(int signal, const char *backend);
+/* Adds the signals that have to be held back to a mask of visor__linux_kick_adopt(). */
+void visor__linux_kick_hold(sigset_t *mask);
+/* ioctl() under the mask. Returns 0 or an errno value. */
+int visor__linux_kick_ioctl(int fd, unsigned long request, uintptr_t argument,
+                            const sigset_t *mask);
+
 static inline void visor__linux_set_immediate_exit(struct visor__linux_kick *kick, uint8_t value)
 {
     __atomic_store_n(kick->immediate_exit, value, __ATOMIC_SEQ_CST);

@@ -50,7 +50,7 @@ int visor__os_check_file(visor_file file, uint64_t offset, uint64_t length, cons
 /* A shared anonymous file of `length` zero bytes whose size is sealed. */
 int visor__os_memfile(visor_file *out, uint64_t length);
 /* Shared read/write mapping of a file, or of anonymous memory for VISOR_FILE_NONE. align: 0 or a
- * power of two. */
+ * power of two. length is whole pages. The system never merges it with another mapping. */
 int visor__os_map(void **out, visor_file file, uint64_t offset, uint64_t length, uint64_t align,
                   bool writable);
 void visor__os_unmap(void *host, uint64_t length);

@@ -142,29 +142,35 @@ size_t visor__os_page_size(void)
     return (size_t)sysconf(_SC_PAGESIZE);
 }
 
-/* Maps `length` bytes at an address that is a multiple of align, by mapping more and trimming. */
-static void *map_aligned(uint64_t length, uint64_t align, int prot, int flags, int fd, off_t offset)
+/*
+ * Maps `length` bytes at an address that is a multiple of align, and behind them a page that nobody
+ * may touch. The system merges neighbours that happen to continue each other in their file, but
+ * some drivers of Android take a mapping as guest memory only whole: with the page between them
+ * ours have no neighbours. Who runs over the end of guest memory is caught besides.
+ */
+static void *map_apart(uint64_t length, uint64_t align, int prot, int flags, int fd, off_t offset)
 {
-    uint8_t *reserve, *start;
+    uint64_t page = visor__os_page_size(), spare = align > page ? align - page : 0;
+    uint8_t *reserve, *start, *end;
 
-    if (align <= visor__os_page_size())
-        return mmap(NULL, length, prot, flags, fd, offset);
-    if (length > UINT64_MAX - align) {
+    if (length > UINT64_MAX - spare - page) {
         errno = ENOMEM;
         return MAP_FAILED;
     }
-    reserve =
-        mmap(NULL, length + align, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    reserve = mmap(NULL, length + spare + page, PROT_NONE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (reserve == MAP_FAILED)
         return MAP_FAILED;
-    start = reserve + (align - (uintptr_t)reserve % align) % align;
+    start = spare > 0 ? reserve + (align - (uintptr_t)reserve % align) % align : reserve;
+    end = start + length + page;
     if (start > reserve)
         munmap(reserve, (size_t)(start - reserve));
-    munmap(start + length, align - (size_t)(start - reserve));
+    if (reserve + length + spare + page > end)
+        munmap(end, (size_t)(reserve + length + spare + page - end));
     if (mmap(start, length, prot, flags | MAP_FIXED, fd, offset) == MAP_FAILED) {
         int saved = errno;
 
-        munmap(start, length);
+        munmap(start, length + page);
         errno = saved;
         return MAP_FAILED;
     }
@@ -175,8 +181,8 @@ int visor__os_map(void **out, visor_file file, uint64_t offset, uint64_t length,
                   bool writable)
 {
     int flags = MAP_SHARED | (file == VISOR_FILE_NONE ? MAP_ANONYMOUS | MAP_NORESERVE : 0);
-    void *host = map_aligned(length, align, PROT_READ | (writable ? PROT_WRITE : 0), flags,
-                             (int)file, (off_t)offset);
+    void *host = map_apart(length, align, PROT_READ | (writable ? PROT_WRITE : 0), flags, (int)file,
+                           (off_t)offset);
 
     if (host == MAP_FAILED)
         return visor__error_native(errno == ENOMEM ? VISOR_ENOMEM : VISOR_ESYSTEM, "", "mmap",
@@ -188,12 +194,12 @@ int visor__os_map(void **out, visor_file file, uint64_t offset, uint64_t length,
 
 void visor__os_unmap(void *host, uint64_t length)
 {
-    munmap(host, length);
+    munmap(host, length + visor__os_page_size());
 }
 
 int visor__os_map_arena(void **out, uint64_t length)
 {
-    void *host = mmap(NULL, length, PROT_READ, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *host = map_apart(length, 0, PROT_READ, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     if (host == MAP_FAILED)
         return visor__os_failed("mmap", "cannot reserve address space for the arena");
