@@ -21,6 +21,7 @@ enum rule {
     RULE_MAX4 = 1 << 3,
     RULE_GATHER = 1 << 4,
     RULE_NO_VVVV = 1 << 5,
+    RULE_NATIVE = 1 << 6, /* 64 bits in 64-bit mode, else 32 */
 };
 
 /* An encoding: it is meant if (key & mask) == value. */
@@ -198,9 +199,8 @@ static int take_vex(struct decoder *d, uint8_t first)
     insn->vex_length = d->vector;
     d->vvvv = ~last >> 3 & 15;
     if (!d->is_64) {
-        /* R and X are set, else this were LES or LDS; B and the high bit of vvvv are ignored. */
+        /* R and X are set, else this were LES or LDS; B is ignored. */
         d->rm_high = 0;
-        d->vvvv &= 7;
     }
     return 0;
 }
@@ -354,6 +354,8 @@ static void set_operand_size(const struct decoder *d, const struct row *row)
     } else {
         size = is_66 ? 2 : (row->rules & RULE_D64) != 0 ? 8 : 4;
     }
+    if ((row->rules & RULE_NATIVE) != 0)
+        size = d->is_64 ? 8 : 4;
     if ((row->rules & RULE_BYTE) != 0)
         size = 1;
     if ((row->rules & RULE_MAX4) != 0 && size > 4)
@@ -491,6 +493,8 @@ static int put_operand(struct decoder *d, struct soft_operand *out, const struct
 {
     const unsigned reg = (d->modrm >> 3 & 7U) | d->reg_high;
     const unsigned rm = (d->modrm & 7U) | d->rm_high;
+    /* Its high bit is ignored outside of 64-bit mode, but counts where vvvv must be 1111. */
+    const unsigned vvvv = d->is_64 ? d->vvvv : d->vvvv & 7U;
     const unsigned size = size_in_bytes(d, d->is_memory ? form->mem_size : form->reg_size);
 
     switch ((enum how)form->how) {
@@ -513,10 +517,10 @@ static int put_operand(struct decoder *d, struct soft_operand *out, const struct
         return 0;
     case HOW_REG: put_gpr(d, out, reg, size); return 0;
     case HOW_LOW: put_gpr(d, out, (d->insn->opcode & 7U) | d->rm_high, size); return 0;
-    case HOW_VVVV: put_gpr(d, out, d->vvvv, size); return 0;
+    case HOW_VVVV: put_gpr(d, out, vvvv, size); return 0;
     case HOW_GPR: put(out, SOFT_OPERAND_GPR, form->reg, size); return 0;
     case HOW_VREG: put_vector(out, reg, size); return 0;
-    case HOW_VVVVV: put_vector(out, d->vvvv, size); return 0;
+    case HOW_VVVVV: put_vector(out, vvvv, size); return 0;
     case HOW_XMM: put_vector(out, form->reg, size); return 0;
     case HOW_VIS4: return put_is4(d, out, size);
     case HOW_MREG: put(out, SOFT_OPERAND_MMX, reg & 7, size); return 0;

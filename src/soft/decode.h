@@ -85,11 +85,12 @@ enum soft_attribute {
     SOFT_ATTR_LOCKABLE = 1 << 0,
     SOFT_ATTR_STRING = 1 << 1,      /* REP repeats it */
     SOFT_ATTR_STRING_TEST = 1 << 2, /* and so do REPE and REPNE: CMPS, SCAS */
-    SOFT_ATTR_CPL0 = 1 << 3,        /* #GP(0) or #UD at CPL > 0, whatever else holds */
+    SOFT_ATTR_CPL0 = 1 << 3,        /* #GP(0) at CPL > 0, whatever else holds */
     SOFT_ATTR_BRANCH = 1 << 4,      /* near: may go to another RIP and changes nothing else */
     SOFT_ATTR_ENDS_BLOCK =
-        1 << 5,               /* the next instruction may be elsewhere, or mean another thing */
-    SOFT_ATTR_STACK = 1 << 6, /* implicit access at SS:rSP */
+        1 << 5,                 /* the next instruction may be elsewhere, or mean another thing */
+    SOFT_ATTR_STACK = 1 << 6,   /* implicit access at SS:rSP */
+    SOFT_ATTR_CPL0_UD = 1 << 7, /* #UD at CPL > 0 */
 };
 
 /* Bits of flags_read, flags_written and flags_changed. */

@@ -24,8 +24,10 @@ CONSTRAINTS = {
 }
 
 ATTRIBUTES = {"lock": "LOCKABLE", "string": "STRING", "test": "STRING_TEST", "cpl0": "CPL0",
+              "cpl0ud": "CPL0_UD",
               "branch": "BRANCH", "end": "ENDS_BLOCK", "stack": "STACK"}
-RULES = {"d64": "D64", "f64": "F64", "byte": "BYTE", "max4": "MAX4", "gather": "GATHER"}
+RULES = {"d64": "D64", "f64": "F64", "byte": "BYTE", "max4": "MAX4", "native": "NATIVE",
+         "gather": "GATHER"}
 FLAGS = "CPAZSODX" # from bit 0
 # Of conditions O, B, Z, BE, S, P, L, LE; the odd ones are their opposites.
 CONDITIONS = ["O", "C", "Z", "CZ", "S", "P", "SO", "ZSO"]
