@@ -7,11 +7,14 @@
  */
 #include "soft/decode.h"
 
-/* How an operand is encoded and how long it is: of soft_insn_rows.h, as the next two. */
+/* How an operand is encoded. It is a register or ModRM's memory, unless it is a case of its own. */
 struct form {
-    uint8_t how;                /* enum how */
-    uint8_t reg_size, mem_size; /* enum size, as a register and in memory */
-    uint8_t reg;                /* of a fixed register; the value of a fixed number */
+    uint8_t kind;           /* enum soft_operand_kind of the register; XMM: or YMM, by its size */
+    uint8_t source;         /* enum source_id: where its number is */
+    uint8_t case_id;        /* enum case_id */
+    uint8_t size, mem_size; /* index into sizes[][], as a register and in memory */
+    uint8_t reg;            /* of a fixed register */
+    uint8_t mask;           /* of the number */
 };
 
 enum rule {
@@ -77,8 +80,10 @@ struct decoder {
     uint8_t vvvv;
     uint8_t vector; /* bytes of a vector: 16 or 32 */
     uint8_t modrm;
-    bool is_memory; /* of ModRM */
-    bool has_imm;   /* insn->imm is taken */
+    bool is_memory;        /* of ModRM */
+    bool has_imm;          /* insn->imm is taken */
+    const uint16_t *sizes; /* of what is now sizes[][] by form->size */
+    uint8_t numbers[5];    /* by enum source_id */
 };
 
 /* There are no n bytes. */
@@ -99,30 +104,76 @@ static inline uint64_t take(struct decoder *d, unsigned n)
     uint64_t value = 0;
 
     d->position += n;
-    for (unsigned i = 0; i < n; i++)
-        value |= (uint64_t)from[i] << (8 * i);
+    while (n-- > 0)
+        value = value << 8 | from[n];
     return value;
 }
 
+/* value has n bytes, 1 to 8. */
 static inline int64_t sign_extend(uint64_t value, unsigned n)
 {
-    const uint64_t sign = UINT64_C(1) << (8 * n - 1);
+    const uint64_t sign = UINT64_C(1) << ((8 * n - 1) & 63);
 
     return (int64_t)((value ^ sign) - sign);
 }
 
 /* ---- prefixes and the opcode ---- */
 
-static void set_segment(struct decoder *d, uint8_t segment)
+/* What a byte is before the opcode: 0 the opcode, else a mark for REX, or enum soft_prefix. */
+#define IS_REX 0xff
+
+static const uint8_t prefixes[256] = {
+    [0x26] = SOFT_PREFIX_SEGMENT,
+    [0x2e] = SOFT_PREFIX_SEGMENT,
+    [0x36] = SOFT_PREFIX_SEGMENT,
+    [0x3e] = SOFT_PREFIX_SEGMENT,
+    [0x64] = SOFT_PREFIX_SEGMENT,
+    [0x65] = SOFT_PREFIX_SEGMENT,
+    [0x66] = SOFT_PREFIX_66,
+    [0x67] = SOFT_PREFIX_67,
+    [0xf0] = SOFT_PREFIX_LOCK,
+    [0xf2] = SOFT_PREFIX_REPNE,
+    [0xf3] = SOFT_PREFIX_REP,
+    [0x40] = IS_REX,
+    [0x41] = IS_REX,
+    [0x42] = IS_REX,
+    [0x43] = IS_REX,
+    [0x44] = IS_REX,
+    [0x45] = IS_REX,
+    [0x46] = IS_REX,
+    [0x47] = IS_REX,
+    [0x48] = IS_REX,
+    [0x49] = IS_REX,
+    [0x4a] = IS_REX,
+    [0x4b] = IS_REX,
+    [0x4c] = IS_REX,
+    [0x4d] = IS_REX,
+    [0x4e] = IS_REX,
+    [0x4f] = IS_REX,
+};
+
+static void note_prefix(struct decoder *d, uint8_t byte)
 {
-    d->segment = segment;
-    d->insn->prefixes |= SOFT_PREFIX_SEGMENT;
+    uint8_t bit = prefixes[byte];
+
+    if (bit == SOFT_PREFIX_SEGMENT) {
+        /* Without meaning in 64-bit mode but for FS and GS: one of these before it stays. */
+        if (byte >= 0x64)
+            d->segment = byte - 0x64 + SOFT_SEG_FS;
+        else if (!d->is_64)
+            d->segment = byte >> 3 & 3;
+        else
+            bit = 0;
+    }
+    /* The last one counts. */
+    if ((bit & (SOFT_PREFIX_REP | SOFT_PREFIX_REPNE)) != 0)
+        d->insn->prefixes &= (uint8_t) ~(SOFT_PREFIX_REP | SOFT_PREFIX_REPNE);
+    d->insn->prefixes |= bit;
 }
 
 /* Takes what stands before the opcode. A REX prefix counts only as the last one. */
 static int take_prefixes(struct decoder *d)
 {
-    struct soft_insn *insn = d->insn;
     uint8_t rex = 0;
 
     for (;; d->position++) {
@@ -130,44 +181,20 @@ static int take_prefixes(struct decoder *d)
             return exhausted(d);
         const uint8_t byte = d->bytes[d->position];
 
-        if (d->is_64 && (byte & 0xf0) == 0x40) {
-            rex = byte;
-            continue;
-        }
-        switch (byte) {
-        case 0x26:
-        case 0x2e:
-        case 0x36:
-        case 0x3e:
-            /* Without meaning in 64-bit mode: an FS or GS before it stays. */
-            if (!d->is_64)
-                set_segment(d, byte >> 3 & 3);
+        if (prefixes[byte] == 0 || (prefixes[byte] == IS_REX && !d->is_64))
             break;
-        case 0x64: set_segment(d, SOFT_SEG_FS); break;
-        case 0x65: set_segment(d, SOFT_SEG_GS); break;
-        case 0x66: insn->prefixes |= SOFT_PREFIX_66; break;
-        case 0x67: insn->prefixes |= SOFT_PREFIX_67; break;
-        case 0xf0: insn->prefixes |= SOFT_PREFIX_LOCK; break;
-        case 0xf2:
-            insn->prefixes &= (uint8_t)~SOFT_PREFIX_REP;
-            insn->prefixes |= SOFT_PREFIX_REPNE;
-            break;
-        case 0xf3:
-            insn->prefixes &= (uint8_t)~SOFT_PREFIX_REPNE;
-            insn->prefixes |= SOFT_PREFIX_REP;
-            break;
-        default:
-            if (rex != 0) {
-                insn->prefixes |= SOFT_PREFIX_REX;
-                d->rex_w = (rex & 8) != 0;
-                d->reg_high = (uint8_t)((rex & 4) << 1);
-                d->index_high = (uint8_t)((rex & 2) << 2);
-                d->rm_high = (uint8_t)((rex & 1) << 3);
-            }
-            return 0;
-        }
-        rex = 0;
+        rex = prefixes[byte] == IS_REX ? byte : 0;
+        if (rex == 0)
+            note_prefix(d, byte);
     }
+    if (rex != 0) {
+        d->insn->prefixes |= SOFT_PREFIX_REX;
+        d->rex_w = (rex & 8) != 0;
+        d->reg_high = (uint8_t)((rex & 4) << 1);
+        d->index_high = (uint8_t)((rex & 2) << 2);
+        d->rm_high = (uint8_t)((rex & 1) << 3);
+    }
+    return 0;
 }
 
 /* SDM 2.3.5, "The VEX Prefix". The position is behind C4 or C5. */
@@ -327,10 +354,11 @@ static int take_memory(struct decoder *d, bool is_vsib)
 static const struct row *find_row(const struct decoder *d, const struct head *head)
 {
     const struct row *row = &rows[head->first];
-    const unsigned key = (unsigned)d->prefix * KEY_PREFIX | (d->modrm >> 3 & 7U) * KEY_REG |
-                         (d->modrm & 7U) * KEY_RM | (d->is_memory ? 0U : KEY_MOD3) |
-                         (d->is_64 ? KEY_MODE64 : 0U) | (d->rex_w ? KEY_W : 0U) |
-                         (d->vector == 32 ? KEY_L : 0U) | (d->rm_high != 0 ? KEY_B : 0U);
+    /* RM and REG are where ModRM has them. */
+    const unsigned key = (d->modrm & 0x3fU) | (d->is_memory ? 0U : KEY_MOD3) |
+                         (unsigned)d->prefix * KEY_PREFIX | d->is_64 * (unsigned)KEY_MODE64 |
+                         d->rex_w * (unsigned)KEY_W | (d->vector >> 5) * (unsigned)KEY_L |
+                         (d->rm_high >> 3) * (unsigned)KEY_B;
 
     for (unsigned i = 0; i < head->count; i++, row++) {
         if ((key & row->mask) == row->value)
@@ -365,34 +393,18 @@ static void set_operand_size(const struct decoder *d, const struct row *row)
 
 /* ---- operands ---- */
 
-static unsigned size_in_bytes(const struct decoder *d, uint8_t size)
+/* What the operands' forms refer to. */
+static void set_sources(struct decoder *d)
 {
-    const unsigned operand_size = d->insn->operand_size;
+    const unsigned size = d->insn->operand_size;
+    const unsigned log2 = size == 8 ? 3 : size >> 1;
 
-    switch ((enum size)size) {
-    case SIZE_FIXED_0: return 0;
-    case SIZE_FIXED_1: return 1;
-    case SIZE_FIXED_2: return 2;
-    case SIZE_FIXED_4: return 4;
-    case SIZE_FIXED_8: return 8;
-    case SIZE_FIXED_10: return 10;
-    case SIZE_FIXED_16: return 16;
-    case SIZE_FIXED_512: return 512;
-    case SIZE_V: return operand_size;
-    case SIZE_Y: return d->rex_w && d->is_64 ? 8 : 4;
-    case SIZE_Z: return operand_size < 4 ? operand_size : 4;
-    case SIZE_N: return d->is_64 ? 8 : 4;
-    case SIZE_X: return d->vector;
-    case SIZE_X2: return d->vector / 2;
-    case SIZE_X4: return d->vector / 4;
-    case SIZE_X8: return d->vector / 8;
-    case SIZE_P: return operand_size + 2;
-    case SIZE_S: return d->is_64 ? 10 : 6;
-    case SIZE_A: return 2 * operand_size;
-    case SIZE_ENV: return operand_size == 2 ? 14 : 28;
-    case SIZE_SAVE: return operand_size == 2 ? 94 : 108;
-    }
-    return 0;
+    d->sizes = sizes[log2][2 * d->is_64 + d->rex_w][d->vector >> 5];
+    d->numbers[SOURCE_REG] = (d->modrm >> 3 & 7) | d->reg_high;
+    d->numbers[SOURCE_RM] = (d->modrm & 7) | d->rm_high;
+    d->numbers[SOURCE_LOW] = (d->insn->opcode & 7) | d->rm_high;
+    /* Its high bit is ignored outside of 64-bit mode, but counts where vvvv must be 1111. */
+    d->numbers[SOURCE_VVVV] = d->is_64 ? d->vvvv : d->vvvv & 7;
 }
 
 static inline void put(struct soft_operand *out, enum soft_operand_kind kind, unsigned reg,
@@ -401,21 +413,6 @@ static inline void put(struct soft_operand *out, enum soft_operand_kind kind, un
     out->kind = (uint8_t)kind;
     out->reg = (uint8_t)reg;
     out->size = (uint16_t)size;
-}
-
-static inline void put_gpr(const struct decoder *d, struct soft_operand *out, unsigned reg,
-                           unsigned size)
-{
-    /* Without REX the numbers 4 to 7 of bytes are AH to BH. */
-    if (size == 1 && reg - 4 < 4 && (d->insn->prefixes & SOFT_PREFIX_REX) == 0)
-        put(out, SOFT_OPERAND_GPR_HIGH, reg - 4, 1);
-    else
-        put(out, SOFT_OPERAND_GPR, reg, size);
-}
-
-static inline void put_vector(struct soft_operand *out, unsigned reg, unsigned size)
-{
-    put(out, size > 16 ? SOFT_OPERAND_YMM : SOFT_OPERAND_XMM, reg, size);
 }
 
 /* An immediate of that many bytes. The first one is imm, the second one imm2. */
@@ -445,15 +442,13 @@ static int put_rel(struct decoder *d, struct soft_operand *out, unsigned bytes)
     return 0;
 }
 
-static int put_far(struct decoder *d, struct soft_operand *out)
+static int put_far(struct decoder *d, struct soft_operand *out, unsigned size)
 {
-    const unsigned size = d->insn->operand_size;
-
-    if (!has(d, size + 2))
+    if (!has(d, size))
         return exhausted(d);
-    d->insn->imm = (int64_t)take(d, size);
+    d->insn->imm = (int64_t)take(d, size - 2);
     d->insn->imm2 = (uint16_t)take(d, 2);
-    put(out, SOFT_OPERAND_FAR, 0, size + 2);
+    put(out, SOFT_OPERAND_FAR, 0, size);
     return 0;
 }
 
@@ -466,6 +461,7 @@ static int put_offset(struct decoder *d, struct soft_operand *out, unsigned size
     return 0;
 }
 
+/* The register is in the high half of an immediate. */
 static int put_is4(struct decoder *d, struct soft_operand *out, unsigned size)
 {
     uint8_t byte;
@@ -473,76 +469,69 @@ static int put_is4(struct decoder *d, struct soft_operand *out, unsigned size)
     if (!has(d, 1))
         return exhausted(d);
     byte = d->bytes[d->position++] >> 4;
-    put_vector(out, d->is_64 ? byte : byte & 7U, size);
+    put(out, size > 16 ? SOFT_OPERAND_YMM : SOFT_OPERAND_XMM, d->is_64 ? byte : byte & 7U, size);
     return 0;
 }
 
-/* MOV to and from CR and DR (SDM, "MOV - Move to/from Control Registers") */
+/* Segment, control and debug registers: not all of them exist. */
 static int put_system(struct soft_operand *out, enum soft_operand_kind kind, unsigned reg,
                       unsigned size)
 {
-    const unsigned valid = kind == SOFT_OPERAND_CR ? 0x11d : 0xff;
+    const unsigned existing = kind == SOFT_OPERAND_CR   ? 0x11d
+                              : kind == SOFT_OPERAND_DR ? 0xff
+                                                        : 0x3f;
 
-    if ((valid >> reg & 1) == 0)
-        return SOFT_DECODE_INVALID;
     put(out, kind, reg, size);
-    return 0;
+    return (existing >> reg & 1) != 0 ? 0 : SOFT_DECODE_INVALID;
 }
 
-static int put_operand(struct decoder *d, struct soft_operand *out, const struct form *form)
+static int put_case(struct decoder *d, struct soft_operand *out, const struct form *form)
 {
-    const unsigned reg = (d->modrm >> 3 & 7U) | d->reg_high;
-    const unsigned rm = (d->modrm & 7U) | d->rm_high;
-    /* Its high bit is ignored outside of 64-bit mode, but counts where vvvv must be 1111. */
-    const unsigned vvvv = d->is_64 ? d->vvvv : d->vvvv & 7U;
-    const unsigned size = size_in_bytes(d, d->is_memory ? form->mem_size : form->reg_size);
+    const unsigned size = d->sizes[form->size];
 
-    switch ((enum how)form->how) {
-    case HOW_RM:
-    case HOW_VRM:
-    case HOW_MRM:
-        if (d->is_memory)
-            put(out, SOFT_OPERAND_MEM, 0, size);
-        else if (form->how == HOW_RM)
-            put_gpr(d, out, rm, size);
-        else if (form->how == HOW_VRM)
-            put_vector(out, rm, size);
-        else
-            put(out, SOFT_OPERAND_MMX, rm & 7, size);
-        return 0;
-    case HOW_VSIB4:
-    case HOW_VSIB8:
-        put(out, SOFT_OPERAND_MEM, 0, form->how == HOW_VSIB4 ? 4 : 8);
-        d->insn->memory.vsib = (uint8_t)size;
-        return 0;
-    case HOW_REG: put_gpr(d, out, reg, size); return 0;
-    case HOW_LOW: put_gpr(d, out, (d->insn->opcode & 7U) | d->rm_high, size); return 0;
-    case HOW_VVVV: put_gpr(d, out, vvvv, size); return 0;
-    case HOW_GPR: put(out, SOFT_OPERAND_GPR, form->reg, size); return 0;
-    case HOW_VREG: put_vector(out, reg, size); return 0;
-    case HOW_VVVVV: put_vector(out, vvvv, size); return 0;
-    case HOW_XMM: put_vector(out, form->reg, size); return 0;
-    case HOW_VIS4: return put_is4(d, out, size);
-    case HOW_MREG: put(out, SOFT_OPERAND_MMX, reg & 7, size); return 0;
-    case HOW_ST: put(out, SOFT_OPERAND_ST, form->reg, size); return 0;
-    case HOW_STI: put(out, SOFT_OPERAND_ST, rm & 7, size); return 0;
-    case HOW_SEG:
-        put(out, SOFT_OPERAND_SEG, reg & 7, size);
-        return (reg & 7) <= SOFT_SEG_GS ? 0 : SOFT_DECODE_INVALID;
-    case HOW_SEGMENT: put(out, SOFT_OPERAND_SEG, form->reg, size); return 0;
-    case HOW_CR: return put_system(out, SOFT_OPERAND_CR, reg, size);
-    case HOW_DR: return put_system(out, SOFT_OPERAND_DR, reg, size);
-    case HOW_IMM: return put_imm(d, out, size, false);
-    case HOW_SIMM: return put_imm(d, out, size, true);
-    case HOW_NUMBER:
-        d->insn->imm = form->reg;
+    switch ((enum case_id)form->case_id) {
+    case CASE_IMM: return put_imm(d, out, size, false);
+    case CASE_SIMM: return put_imm(d, out, size, true);
+    case CASE_REL: return put_rel(d, out, size);
+    case CASE_FAR: return put_far(d, out, size);
+    case CASE_OFFSET: return put_offset(d, out, size);
+    case CASE_IS4: return put_is4(d, out, size);
+    case CASE_SYSTEM:
+        return put_system(out, form->kind, d->numbers[form->source] & form->mask, size);
+    case CASE_ONE:
+        d->insn->imm = 1;
         put(out, SOFT_OPERAND_IMM, 0, size);
         return 0;
-    case HOW_REL: return put_rel(d, out, size);
-    case HOW_FAR: return put_far(d, out);
-    case HOW_OFFSET: return put_offset(d, out, size);
+    case CASE_VSIB4:
+    case CASE_VSIB8:
+        put(out, SOFT_OPERAND_MEM, 0, form->case_id == CASE_VSIB4 ? 4 : 8);
+        d->insn->memory.vsib = (uint8_t)size;
+        return 0;
+    case CASE_NONE: break;
     }
     return SOFT_DECODE_INVALID;
+}
+
+static inline int put_operand(struct decoder *d, struct soft_operand *out, const struct form *form)
+{
+    unsigned size, reg;
+
+    if (form->case_id != CASE_NONE)
+        return put_case(d, out, form);
+    if (form->source == SOURCE_RM && d->is_memory) {
+        put(out, SOFT_OPERAND_MEM, 0, d->sizes[form->mem_size]);
+        return 0;
+    }
+    size = d->sizes[form->size];
+    reg = form->source == SOURCE_FIXED ? form->reg : d->numbers[form->source] & form->mask;
+    put(out, form->kind, reg, size);
+    if (size > 16)
+        out->kind = SOFT_OPERAND_YMM;
+    /* Without REX the numbers 4 to 7 of bytes are AH to BH. */
+    if (size == 1 && form->kind == SOFT_OPERAND_GPR && (reg & 12) == 4 &&
+        (d->insn->prefixes & SOFT_PREFIX_REX) == 0)
+        put(out, SOFT_OPERAND_GPR_HIGH, reg - 4, 1);
+    return 0;
 }
 
 /* Of gathers, destination, index and mask differ (SDM, VGATHERDPS, "#UD"), and there is a SIB byte.
@@ -635,17 +624,17 @@ int soft_decode(struct soft_insn *out, const uint8_t *bytes, size_t available, e
     if (row == NULL)
         return SOFT_DECODE_INVALID;
     set_operand_size(d, row);
+    set_sources(d);
     if (d->is_memory) {
         error = take_memory(d, (row->rules & RULE_GATHER) != 0);
         if (error != 0)
             return error;
     }
-    while (out->operand_count < 4 && row->operand[out->operand_count] != 0) {
-        error = put_operand(d, &out->operand[out->operand_count],
-                            &forms[row->operand[out->operand_count]]);
+    for (unsigned i = 0; i < 4 && row->operand[i] != 0; i++) {
+        error = put_operand(d, &out->operand[i], &forms[row->operand[i]]);
         if (error != 0)
             return error;
-        out->operand_count++;
+        out->operand_count = (uint8_t)(i + 1);
     }
     error = finish(d, row);
     return error != 0 ? error : out->length;

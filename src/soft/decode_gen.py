@@ -11,8 +11,8 @@ import sys
 
 MAPS = ["ONE", "0F", "0F38", "0F3A", "VEX1", "VEX2", "VEX3"]
 
-# What a row is chosen by: (name, lowest bit, bits)
-KEY = [("PREFIX", 0, 2), ("REG", 2, 3), ("RM", 5, 3), ("MOD3", 8, 1), ("MODE64", 9, 1),
+# What a row is chosen by: (name, lowest bit, bits). RM and REG are where ModRM has them.
+KEY = [("RM", 0, 3), ("REG", 3, 3), ("MOD3", 6, 1), ("PREFIX", 7, 2), ("MODE64", 9, 1),
        ("W", 10, 1), ("L", 11, 1), ("B", 12, 1)]
 SHIFT = {name: low for name, low, _ in KEY}
 WIDTH = {name: bits for name, _, bits in KEY}
@@ -32,61 +32,105 @@ FLAGS = "CPAZSODX" # from bit 0
 # Of conditions O, B, Z, BE, S, P, L, LE; the odd ones are their opposites.
 CONDITIONS = ["O", "C", "Z", "CZ", "S", "P", "SO", "ZSO"]
 
-# Sizes: letters of the SDM, and FIXED_n. x2, x4, x8: that part of x. n: 8 bytes in 64-bit mode, else 4.
-SIZES = {"": "0", "b": "1", "w": "2", "d": "4", "q": "8", "dq": "16", "ss": "4", "sd": "8",
-         "t": "10", "512": "512",
-         **{s: s.upper() for s in ("v", "y", "z", "n", "x", "x2", "x4", "x8", "p", "s", "a",
-                                   "env", "save")}}
-FIXED_SIZES = [0, 1, 2, 4, 8, 10, 16, 512]
-SIZE_RULES = [f"FIXED_{n}" for n in FIXED_SIZES] + [s for s in SIZES.values() if not s.isdigit()]
-# Letters: what holds the operand, and whether ModRM.rm must be (m) memory or (r) a register.
-LETTERS = {
-    "E": ("RM", ""), "R": ("RM", "r"), "M": ("RM", "m"), "G": ("REG", ""), "B": ("VVVV", ""),
-    "Z": ("LOW", ""), "V": ("VREG", ""), "W": ("VRM", ""), "U": ("VRM", "r"), "H": ("VVVVV", ""),
-    "L": ("VIS4", ""), "P": ("MREG", ""), "Q": ("MRM", ""), "N": ("MRM", "r"), "S": ("SEG", ""),
-    "C": ("CR", ""), "D": ("DR", ""), "I": ("IMM", ""), "J": ("REL", ""), "A": ("FAR", ""),
-    "O": ("OFFSET", ""),
+# Sizes: letters of the SDM, and our own: x2, x4, x8, that part of x; n, 8 bytes in 64-bit mode,
+# else 4. In bytes, by operand size, whether it is 64-bit mode, W and the length of a vector.
+SIZES = {
+    **{letters: (lambda *_, n=n: n) for letters, n in
+       {"": 0, "b": 1, "w": 2, "d": 4, "q": 8, "t": 10, "dq": 16, "512": 512}.items()},
+    "v": lambda v, is_64, w, x: v,
+    "y": lambda v, is_64, w, x: 8 if w and is_64 else 4,
+    "z": lambda v, is_64, w, x: min(v, 4),
+    "n": lambda v, is_64, w, x: 8 if is_64 else 4,
+    "x": lambda v, is_64, w, x: x,
+    "x2": lambda v, is_64, w, x: x // 2,
+    "x4": lambda v, is_64, w, x: x // 4,
+    "x8": lambda v, is_64, w, x: x // 8,
+    "p": lambda v, is_64, w, x: v + 2,
+    "s": lambda v, is_64, w, x: 10 if is_64 else 6,
+    "a": lambda v, is_64, w, x: 2 * v,
+    "env": lambda v, is_64, w, x: 14 if v == 2 else 28,
+    "save": lambda v, is_64, w, x: 94 if v == 2 else 108,
 }
-# Operands that are no letter with a size: (how, size, register)
+SIZE_NAMES = list(SIZES)
+SIZE_NAMES_OF_SCALARS = {"ss": "d", "sd": "q"}
+
+# Letters: the kind of operand, where its number is, and whether ModRM.rm must be (m) memory or
+# (r) a register.
+LETTERS = {
+    "E": ("GPR", "RM", ""), "R": ("GPR", "RM", "r"), "M": ("MEM", "RM", "m"),
+    "G": ("GPR", "REG", ""), "B": ("GPR", "VVVV", ""), "Z": ("GPR", "LOW", ""),
+    "V": ("XMM", "REG", ""), "W": ("XMM", "RM", ""), "U": ("XMM", "RM", "r"),
+    "H": ("XMM", "VVVV", ""), "P": ("MMX", "REG", ""), "Q": ("MMX", "RM", ""),
+    "N": ("MMX", "RM", "r"), "S": ("SEG", "REG", ""), "C": ("CR", "REG", ""),
+    "D": ("DR", "REG", ""),
+}
+# These are not a register or ModRM's memory: done by a case of their own each.
+CASES = {"I": "IMM", "J": "REL", "A": "FAR", "O": "OFFSET", "L": "IS4"}
+# Operands that are no letter with a size: kind, size, register
 WORDS = {
     "AL": ("GPR", "b", 0), "CL": ("GPR", "b", 1), "AX": ("GPR", "w", 0), "DX": ("GPR", "w", 2),
-    "eAX": ("GPR", "z", 0), "rAX": ("GPR", "v", 0), "1": ("NUMBER", "b", 1),
-    **{s: ("SEGMENT", "w", n) for n, s in enumerate(("ES", "CS", "SS", "DS", "FS", "GS"))},
-    "Iz": ("SIMM", "z", 0), "sIb": ("SIMM", "b", 0), # sign-extended to the operand size
-    "XMM0": ("XMM", "dq", 0), "ST0": ("ST", "t", 0), "STi": ("STI", "t", 0),
-    # gathers: elements of 4 or 8 bytes; the size is that of the register of indices
-    "VM4x": ("VSIB4", "x", 0), "VM4dq": ("VSIB4", "dq", 0), "VM8x": ("VSIB8", "x", 0),
-    "VM8dq": ("VSIB8", "dq", 0),
+    "eAX": ("GPR", "z", 0), "rAX": ("GPR", "v", 0), "XMM0": ("XMM", "dq", 0),
+    "ST0": ("ST", "t", 0),
+    **{s: ("SEG", "w", n) for n, s in enumerate(("ES", "CS", "SS", "DS", "FS", "GS"))},
 }
-HOWS = sorted({how for how, _ in LETTERS.values()} | {how for how, _, _ in WORDS.values()})
-VEX_SOURCES = ("VVVV", "VVVVV")
-NO_MODRM = ("LOW", "IMM", "SIMM", "REL", "FAR", "OFFSET", "GPR", "NUMBER", "SEGMENT", "XMM", "ST")
+# Words with a case of their own: case, size
+CASE_WORDS = {
+    "1": ("ONE", "b"),
+    "Iz": ("SIMM", "z"), "sIb": ("SIMM", "b"), # sign-extended to the operand size
+    # gathers: elements of 4 or 8 bytes; the size is that of the register of indices
+    "VM4x": ("VSIB4", "x"), "VM4dq": ("VSIB4", "dq"), "VM8x": ("VSIB8", "x"),
+    "VM8dq": ("VSIB8", "dq"),
+}
+CASE_NAMES = ["NONE", *CASES.values(), "ONE", "SIMM", "VSIB4", "VSIB8", "SYSTEM"]
+SOURCES = ["FIXED", "REG", "RM", "VVVV", "LOW"]
+SEVEN = ("MMX", "ST", "SEG") # of these there are eight, whatever REX says
 
 
 class Bad(Exception):
     pass
 
 
-def size_rule(text):
-    if text not in SIZES:
-        raise Bad(f"size {text}")
-    size = SIZES[text]
-    return f"FIXED_{size}" if size.isdigit() else size
+class Form:
+    """An operand: what struct form says, and what it demands of ModRM."""
 
+    def __init__(self, text):
+        self.kind, self.source, self.case = "NONE", "FIXED", "NONE"
+        self.reg, self.where = 0, ""
+        if text in WORDS:
+            self.kind, size, self.reg = WORDS[text]
+        elif text in CASE_WORDS:
+            self.case, size = CASE_WORDS[text]
+            self.where = "m" if self.case.startswith("VSIB") else ""
+        elif text == "STi":
+            self.kind, self.source, size = "ST", "RM", "t"
+        elif text[0] in CASES:
+            self.case, size = CASES[text[0]], text[1:]
+        elif text[0] in LETTERS:
+            self.kind, self.source, self.where = LETTERS[text[0]]
+            self.case = "SYSTEM" if self.kind in ("CR", "DR", "SEG") else "NONE"
+            size = text[1:]
+        else:
+            raise Bad(f"operand {text}")
+        if "/" in text: # Rd/Mb
+            self.where = ""
+            size, memory_size = text[1:].split("/M")
+        else:
+            memory_size = size
+        self.size, self.memory_size = (SIZE_NAMES_OF_SCALARS.get(x, x)
+                                       for x in (size, memory_size))
+        if self.size not in SIZES or self.memory_size not in SIZES:
+            raise Bad(f"size of {text}")
+        self.needs_modrm = self.source in ("REG", "RM") or bool(self.where)
 
-def parse_form(text):
-    """(how, size as a register, size in memory, register), constraint of ModRM.rm"""
-    if text in WORDS:
-        how, size, reg = WORDS[text]
-        return (how, size_rule(size), size_rule(size), reg), "m" if how.startswith("VSIB") else ""
-    if "/" in text: # Rd/Mb
-        one, two = text.split("/")
-        return (LETTERS[one[0]][0], size_rule(one[1:]), size_rule(two[1:]), 0), ""
-    if text[0] not in LETTERS:
-        raise Bad(f"operand {text}")
-    how, where = LETTERS[text[0]]
-    rule = size_rule(text[1:])
-    return (how, rule, rule, 0), where
+    def text(self):
+        mask = 7 if self.kind in SEVEN else 15
+        return (f"{{SOFT_OPERAND_{self.kind}, SOURCE_{self.source}, CASE_{self.case}, "
+                f"{SIZE_NAMES.index(self.size)}, {SIZE_NAMES.index(self.memory_size)}, "
+                f"{self.reg}, {mask}}},")
+
+    def is_byte(self):
+        return self.size == self.memory_size == "b" and \
+            (self.kind == "GPR" or self.case == "OFFSET")
 
 
 class Row:
@@ -117,18 +161,17 @@ class Row:
             self.attributes.append("ENDS_BLOCK")
         self.forms = []
         for text in operands:
-            form, where = parse_form(text)
+            form = Form(text)
             self.forms.append(form)
-            self.modrm |= form[0] not in NO_MODRM
-            if where and not self.modreg and "MOD3" not in self.key:
-                self.key["MOD3"] = int(where == "r")
-        if map_name.startswith("VEX"):
-            if not any(form[0] in VEX_SOURCES for form in self.forms):
-                self.rules.append("NO_VVVV")
-        elif any(form[0] in VEX_SOURCES for form in self.forms):
+            self.modrm |= form.needs_modrm
+            if form.where and not self.modreg and "MOD3" not in self.key:
+                self.key["MOD3"] = int(form.where == "r")
+        has_vvvv = any(form.source == "VVVV" for form in self.forms)
+        if has_vvvv and not map_name.startswith("VEX"):
             raise Bad("VEX.vvvv without VEX")
-        if self.forms and self.forms[0][0] in ("RM", "REG", "LOW", "GPR", "OFFSET") and \
-                self.forms[0][1] == self.forms[0][2] == "FIXED_1":
+        if not has_vvvv and map_name.startswith("VEX"):
+            self.rules.append("NO_VVVV")
+        if self.forms and self.forms[0].is_byte():
             self.rules.append("BYTE")
 
     @staticmethod
@@ -232,8 +275,23 @@ def bits(prefix, names):
     return " | ".join(prefix + name for name in names) or "0"
 
 
+def write_sizes(out):
+    """By operand size (log2), 2 * is 64-bit mode + W, whether vectors have 32 bytes."""
+    out.write(f"static const uint16_t sizes[4][4][2][{len(SIZES)}] = {{\n")
+    for v in (1, 2, 4, 8):
+        out.write("    {\n")
+        for is_64, w in ((0, 0), (0, 1), (1, 0), (1, 1)):
+            out.write("        {\n")
+            for x in (16, 32):
+                row = ", ".join(str(size(v, is_64, w, x)) for size in SIZES.values())
+                out.write(f"            {{{row}}},\n")
+            out.write("        },\n")
+        out.write("    },\n")
+    out.write("};\n\n")
+
+
 def write_rows(path, table, flags):
-    forms = {} # form: number; 0 is none
+    forms = {} # text: number; 0 is none
     lines = []
     heads = {} # rows: index of the first, that opcodes with the same rows share them
     head_of = {}
@@ -246,7 +304,7 @@ def write_rows(path, table, flags):
         if same not in heads:
             heads[same] = len(lines)
             for row in rows:
-                numbers = [forms.setdefault(form, len(forms) + 1) for form in row.forms]
+                numbers = [forms.setdefault(form.text(), len(forms) + 1) for form in row.forms]
                 read_flags, written, changed = flags.get(row.name, (0, 0, 0))
                 mask, value = row.match()
                 lines.append(
@@ -260,15 +318,16 @@ def write_rows(path, table, flags):
         head_of[where] = f"{{{heads[same]}, {len(rows)}, {bits('HEAD_', head_flags)}}}"
     with open(path, "w", encoding="ascii") as out:
         out.write("/* Made from src/soft/insn_*.tbl by decode_gen.py: see decode.c. */\n\n")
-        for name, words in (("map", MAPS), ("how", HOWS), ("size", SIZE_RULES)):
-            out.write(f"enum {name} {{\n")
+        for name, words in (("map", MAPS), ("source", SOURCES), ("case", CASE_NAMES)):
+            out.write(f"enum {name}_id {{\n")
             out.writelines(f"    {name.upper()}_{word},\n" for word in words)
             out.write("};\n\n")
         out.write("enum key {\n")
         out.writelines(f"    KEY_{name} = 1 << {low},\n" for name, low, _ in KEY)
-        out.write("};\n\nstatic const struct form forms[] = {\n    {0, 0, 0, 0},\n")
-        out.writelines(f"    {{HOW_{how}, SIZE_{one}, SIZE_{two}, {reg}}},\n"
-                       for how, one, two, reg in forms)
+        out.write("};\n\n")
+        write_sizes(out)
+        out.write("static const struct form forms[] = {\n    {0, 0, 0, 0, 0, 0, 0},\n")
+        out.writelines(f"    {form}\n" for form in forms)
         out.write("};\n\nstatic const struct row rows[] = {\n")
         out.writelines(f"    {line}\n" for line in lines)
         out.write("};\n\nstatic const struct head heads[][256] = {\n")

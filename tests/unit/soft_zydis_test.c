@@ -131,7 +131,7 @@ static const uint8_t absent[] = {
 static bool is_absent(const struct attempt *a)
 {
     return a->status == ZYAN_STATUS_SUCCESS &&
-           memchr(absent, a->zydis.meta.isa_ext, sizeof(absent));
+           memchr(absent, (int)a->zydis.meta.isa_ext, sizeof(absent));
 }
 
 static bool is_extension(const struct attempt *a)
@@ -302,7 +302,7 @@ static const uint8_t segments[] = {SOFT_SEG_ES, SOFT_SEG_CS, SOFT_SEG_SS,
 
 static bool is_register(const struct soft_operand *ours, ZydisRegister reg)
 {
-    const ZyanI8 id = ZydisRegisterGetId(reg);
+    const unsigned id = (unsigned)ZydisRegisterGetId(reg);
 
     switch (ZydisRegisterGetClass(reg)) {
     case ZYDIS_REGCLASS_GPR8:
