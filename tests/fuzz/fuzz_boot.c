@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "boot/boot.h"
+#include "../unit/pack.h"
 
 #define FLOOR 0x100000u
 
@@ -103,6 +103,37 @@ static void make_zboot(uint8_t *file)
     memcpy(file + 1024, member, sizeof(member));
 }
 
+/* A small kernel proper, packed, with what is to be adjusted in it; some may be left at random. */
+static size_t pack_kernel(uint8_t *out, size_t capacity, packer *pack)
+{
+    const uint32_t low = 0x81000000;
+    uint8_t elf[1536] = {0};
+
+    make_elf(elf);
+    put16(elf + 56, 1);
+    boot_put64(elf + 24, 0x1000000);
+    boot_put64(elf + 88, 0x1000000);
+    boot_put64(elf + 96, 480);
+    boot_put32(elf + 1508, low);
+    boot_put32(elf + 1516, low + 16);
+    boot_put32(elf + 1524, low + 32);
+    boot_put32(elf + 1528, low + 40);
+    boot_put32(elf + 1532, low + 0xffc);
+    return pack(out, capacity, elf, sizeof(elf));
+}
+
+static void make_packed_bzimage(uint8_t *file, unsigned int packing)
+{
+    size_t size = pack_kernel(file + 1024, FILE_SIZE - 1028, packings[packing].pack);
+
+    make_bzimage(file);
+    if (packings[packing].appended) {
+        boot_put32(file + 1024 + size, 1536);
+        size += 4;
+    }
+    boot_put32(file + 0x24c, (uint32_t)size);
+}
+
 static void make_file(uint8_t *file, unsigned int kind)
 {
     switch (kind) {
@@ -110,7 +141,13 @@ static void make_file(uint8_t *file, unsigned int kind)
     case 1: make_elf(file); break;
     case 2: make_image(file, "ARMd"); break;
     case 3: make_image(file, "RSC\5"); break;
-    default: make_zboot(file); break;
+    case 4: make_zboot(file); break;
+    default:
+        if (kind % 2 != 0)
+            make_packed_bzimage(file, kind / 2 % PACKINGS);
+        else
+            pack_kernel(file, FILE_SIZE, packings[kind / 2 % PACKINGS].pack);
+        break;
     }
 }
 

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Loaders of arm64 and riscv64 kernels, and the unpacking of kernels of all kinds. */
+/* Loaders of arm64 and riscv64 kernels. */
 #include "unit.h"
 
 #include <stdlib.h>
-#include <zlib.h>
-#include <zstd.h>
 
-#include "boot/boot.h"
+#include "pack.h"
 
 #define MIB  UINT64_C(0x100000)
 #define BASE UINT64_C(0x80000000)
@@ -238,187 +236,18 @@ TEST(command_line_has_the_architectures_limit)
     visor_memory_free(guest.memory);
 }
 
-/* ---- unpacking ---- */
-
-#define PLAIN_SIZE 300000
-
-/* Not all the same, so that a mistake shows; well packed. */
-static void make_plain(uint8_t *plain)
-{
-    for (size_t i = 0; i < PLAIN_SIZE; i++)
-        plain[i] = (uint8_t)(i >> 6);
-}
-
-static size_t pack_gzip(uint8_t *out, size_t capacity, const uint8_t *data, size_t size)
-{
-    z_stream stream = {
-        .next_in = (uint8_t *)data,
-        .avail_in = (uInt)size,
-        .next_out = out,
-        .avail_out = (uInt)capacity,
-    };
-
-    CHECK_INT(deflateInit2(&stream, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY), Z_OK);
-    CHECK_INT(deflate(&stream, Z_FINISH), Z_STREAM_END);
-    deflateEnd(&stream);
-    return capacity - stream.avail_out;
-}
-
-static size_t pack_zstd(uint8_t *out, size_t capacity, const uint8_t *data, size_t size)
-{
-    ZSTD_CCtx *context = ZSTD_createCCtx();
-    size_t result;
-
-    ZSTD_CCtx_setParameter(context, ZSTD_c_checksumFlag, 1); /* as zstd(1) does */
-    result = ZSTD_compress2(context, out, capacity, data, size);
-    CHECK(!ZSTD_isError(result));
-    ZSTD_freeCCtx(context);
-    return result;
-}
-
-typedef size_t packer(uint8_t *out, size_t capacity, const uint8_t *data, size_t size);
-static const struct {
-    packer *pack;
-    const char *name;
-} packings[] = {{pack_gzip, "gzip"}, {pack_zstd, "zstd"}};
-#define PACKINGS (sizeof(packings) / sizeof(packings[0]))
-
-#define PACKED_MAX 65536
-static uint8_t plain[PLAIN_SIZE], packed[PACKED_MAX];
-
-static int unpack(struct boot_image *out, const void *data, size_t size, uint64_t limit,
-                  vmm_error *error)
-{
-    const struct boot_image image = {.path = "kernel", .data = data, .size = size};
-
-    *out = (struct boot_image){0};
-    error->text[0] = '\0';
-    return boot_unpack(out, &image, limit, error);
-}
-
-TEST(packed_kernels_are_unpacked)
-{
-    struct boot_image image;
-    vmm_error error;
-    size_t size;
-
-    make_plain(plain);
-    for (size_t i = 0; i < PACKINGS; i++) {
-        size = packings[i].pack(packed, PACKED_MAX, plain, PLAIN_SIZE);
-        REQUIRE(unpack(&image, packed, size, PLAIN_SIZE, &error) == 1);
-        CHECK_INT(image.size, PLAIN_SIZE);
-        CHECK(memcmp(image.data, plain, PLAIN_SIZE) == 0);
-        CHECK_STR(image.packing, packings[i].name);
-        CHECK_STR(image.path, "kernel");
-        boot_image_close(&image);
-
-        /* In two parts, with padding behind them. */
-        size = packings[i].pack(packed, PACKED_MAX, plain, 1000);
-        size += packings[i].pack(packed + size, PACKED_MAX - size, plain + 1000, PLAIN_SIZE - 1000);
-        memset(packed + size, 0, 100);
-        REQUIRE(unpack(&image, packed, size + 100, PLAIN_SIZE * 2, &error) == 1);
-        CHECK_INT(image.size, PLAIN_SIZE);
-        CHECK(memcmp(image.data, plain, PLAIN_SIZE) == 0);
-        boot_image_close(&image);
-    }
-    CHECK_INT(unpack(&image, plain, PLAIN_SIZE, MIB, &error), 0);
-    CHECK_INT(unpack(&image, plain, 0, MIB, &error), 0);
-}
-
-TEST(bombs_stop_at_the_limit)
-{
-    static uint8_t zeros[32 * MIB];
-    struct boot_image image;
-    vmm_error error;
-    size_t size;
-
-    for (size_t i = 0; i < PACKINGS; i++) {
-        size = packings[i].pack(packed, PACKED_MAX, zeros, sizeof(zeros));
-        CHECK_REFUSED(error, unpack(&image, packed, size, 4 * MIB, &error), VISOR_ELIMIT,
-                      "has more than 4 MiB");
-        CHECK(strstr(error.text, packings[i].name) != NULL);
-        CHECK_INT(unpack(&image, packed, size, sizeof(zeros) - 1, &error), VISOR_ELIMIT);
-        CHECK_INT(unpack(&image, packed, size, sizeof(zeros), &error), 1);
-        boot_image_close(&image);
-    }
-}
-
-TEST(packed_kernels_that_are_damaged_are_refused)
-{
-    struct boot_image image;
-    vmm_error error;
-    size_t size;
-
-    make_plain(plain);
-    for (size_t i = 0; i < PACKINGS; i++) {
-        size = packings[i].pack(packed, PACKED_MAX, plain, PLAIN_SIZE);
-        for (size_t cut = 4; cut < size; cut += cut < 100 || cut + 100 > size ? 1 : 97) {
-            uint8_t *file = malloc(cut);
-
-            REQUIRE(file != NULL);
-            memcpy(file, packed, cut);
-            CHECK_REFUSED(error, unpack(&image, file, cut, MIB, &error), VISOR_EFORMAT,
-                          "is cut off");
-            free(file);
-        }
-        packed[size / 2] ^= 0x55;
-        packed[size / 2 + 1] ^= 0x55;
-        CHECK_REFUSED(error, unpack(&image, packed, size, MIB, &error), VISOR_EFORMAT,
-                      "cannot be unpacked by");
-        size = packings[i].pack(packed, PACKED_MAX, plain, 0);
-        CHECK_REFUSED(error, unpack(&image, packed, size, MIB, &error), VISOR_EFORMAT,
-                      "nothing in it");
-    }
-}
-
-TEST(zboot_is_unpacked)
-{
-    enum { HEADER = 512 };
-    struct boot_image image;
-    vmm_error error;
-    size_t size;
-
-    make_plain(plain);
-    for (size_t i = 0; i < PACKINGS; i++) {
-        memset(packed, 0, HEADER);
-        put_magic(packed, "MZ\0\0zimg", 8);
-        put_magic(packed + 24, i == 0 ? "gzip\0\0" : "zstd22", 7);
-        size = packings[i].pack(packed + HEADER, PACKED_MAX - HEADER, plain, PLAIN_SIZE);
-        boot_put32(packed + 8, HEADER);
-        boot_put32(packed + 12, (uint32_t)size);
-        REQUIRE(unpack(&image, packed, HEADER + size, MIB, &error) == 1);
-        CHECK_INT(image.size, PLAIN_SIZE);
-        CHECK(memcmp(image.data, plain, PLAIN_SIZE) == 0);
-        boot_image_close(&image);
-        CHECK_REFUSED(error, unpack(&image, packed, HEADER + size - 1, MIB, &error), VISOR_EFORMAT,
-                      "is cut off: it has");
-    }
-    boot_put32(packed + 8, UINT32_MAX);
-    boot_put32(packed + 12, UINT32_MAX);
-    CHECK_REFUSED(error, unpack(&image, packed, PACKED_MAX, MIB, &error), VISOR_EFORMAT,
-                  "is cut off: it has");
-    boot_put32(packed + 8, HEADER);
-    boot_put32(packed + 12, 100);
-    memset(packed + HEADER, 0, 100);
-    put_magic(packed + 24, "xzkern", 7);
-    CHECK_REFUSED(error, unpack(&image, packed, PACKED_MAX, MIB, &error), VISOR_EFORMAT,
-                  "unpacks itself by 'xzkern'");
-    memset(packed + 24, 0xff, 32);
-    CHECK_REFUSED(error, unpack(&image, packed, PACKED_MAX, MIB, &error), VISOR_EFORMAT,
-                  "unpacks itself by '???");
-}
+/* ---- packed ones ---- */
 
 TEST(what_was_unpacked_is_told_by_its_looks)
 {
-    static uint8_t file[IMAGE_SIZE];
-    struct boot_image image;
+    static uint8_t file[IMAGE_SIZE], packed[2 * IMAGE_SIZE];
+    struct boot_image whole = {.path = "kernel", .data = packed}, image;
     struct guest guest;
-    size_t size;
 
     make_image(file, RISCV64);
-    size = pack_zstd(packed, PACKED_MAX, file, IMAGE_SIZE);
+    whole.size = pack_zstd(packed, sizeof(packed), file, IMAGE_SIZE);
     REQUIRE(guest_make(&guest, 64));
-    REQUIRE(unpack(&image, packed, size, MIB, &guest.error) == 1);
+    REQUIRE(boot_unpack(&image, &whole, MIB, &guest.error) == 1);
     CHECK_REFUSED(guest.error, boot_arm64_load(&guest.entry, &image, &guest.config, &guest.error),
                   VISOR_EFORMAT, "it is a riscv64 Image (a kernel for riscv64), packed by zstd");
     CHECK_OK(boot_riscv64_load(&guest.entry, &image, &guest.config, &guest.error));

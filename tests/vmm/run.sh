@@ -93,7 +93,7 @@ done
 truncate -s 16M /out/small/disk.img
 
 boot one -m 256 -i stock-initrd -b path=disk.img -p 'quiet visor.token=WITH-ONE' bzImage
-boot two -m 256 -c 2 -i stock-initrd -b path=disk.img -p 'quiet visor.token=WITH-TWO' bzImage
+boot two -m 256 -c 2 --decompress guest -i stock-initrd -b path=disk.img -p 'quiet visor.token=WITH-TWO' bzImage
 boot pvh -m 256 -c 2 -i initrd -b path=disk.img,ro=true -p 'quiet visor.token=READ-ONLY' vmlinux
 boot reboot -m 256 -c 2 -i initrd -p 'quiet visor.end=reboot' vmlinux
 boot triple -m 256 -i initrd -p 'quiet visor.end=reboot reboot=t' vmlinux
@@ -128,15 +128,15 @@ took() { # took NAME: as a comment
         "$work/out/$1.times"
 }
 
-check "bzImage, 1 vCPU: ends with poweroff" ended one 0
-check "bzImage, 1 vCPU: reaches user space" said one "visor: user space reached, 1 cpus"
-check "bzImage, 1 vCPU: writes to its disk" said one "visor: disk: token written"
-check "bzImage, 1 vCPU: has random numbers" said one "visor: hwrng virtio_rng.0, 32 bytes"
-check "bzImage, 1 vCPU: the host finds the token" "$guest" check "$work/out/disk.img" WITH-ONE
+check "bzImage unpacked by the host, 1 vCPU: ends with poweroff" ended one 0
+check "bzImage unpacked by the host, 1 vCPU: reaches user space" said one "visor: user space reached, 1 cpus"
+check "bzImage unpacked by the host, 1 vCPU: writes to its disk" said one "visor: disk: token written"
+check "bzImage unpacked by the host, 1 vCPU: has random numbers" said one "visor: hwrng virtio_rng.0, 32 bytes"
+check "bzImage unpacked by the host, 1 vCPU: the host finds the token" "$guest" check "$work/out/disk.img" WITH-ONE
 took one
-check "bzImage, 2 vCPUs: ends with poweroff" ended two 0
-check "bzImage, 2 vCPUs: reaches user space" said two "visor: user space reached, 2 cpus"
-check "bzImage, 2 vCPUs: the host finds the token" "$guest" check "$work/out/disk.img" WITH-TWO
+check "bzImage unpacking itself, 2 vCPUs: ends with poweroff" ended two 0
+check "bzImage unpacking itself, 2 vCPUs: reaches user space" said two "visor: user space reached, 2 cpus"
+check "bzImage unpacking itself, 2 vCPUs: the host finds the token" "$guest" check "$work/out/disk.img" WITH-TWO
 took two
 check "PVH, 2 vCPUs: ends with poweroff" ended pvh 0
 check "PVH, 2 vCPUs: reaches user space" said pvh "visor: user space reached, 2 cpus"

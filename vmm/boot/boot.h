@@ -28,9 +28,9 @@ int boot_image_open(struct boot_image *out, const char *path, const char *what, 
 void boot_image_close(struct boot_image *image);
 
 /*
- * Unpacks a kernel that is packed as a whole: by gzip or zstd, or by either in an EFI program that
- * unpacks itself (zboot). Returns 1 with the kernel, or 0 if the file is none of these. At most
- * `limit` bytes are made of it; more is ELIMIT.
+ * Unpacks a kernel that is packed as a whole, by one of BOOT_PACKINGS (boot/packing.h), also inside
+ * of an EFI program that unpacks itself (zboot). Returns 1 with the kernel, or 0 if the file is
+ * none of these. At most `limit` bytes are made of it; more is ELIMIT.
  */
 int boot_unpack(struct boot_image *out, const struct boot_image *packed, uint64_t limit,
                 vmm_error *error);
@@ -79,8 +79,16 @@ struct boot_range {
     enum boot_range_type type;
 };
 
+/* Who unpacks the kernel proper inside of a bzImage. */
+enum boot_unpack_where {
+    BOOT_UNPACK_AUTO = 0, /* the host, if that comes to the same */
+    BOOT_UNPACK_HOST,
+    BOOT_UNPACK_GUEST,
+};
+
 struct boot_x86_config {
     struct boot_config common;
+    enum boot_unpack_where unpack;
     const struct boot_range *map; /* the memory map, sorted */
     size_t map_count;             /* at most 128, which is what the Linux protocol carries */
     uint64_t rsdp_gpa;            /* ACPI's root */
@@ -105,7 +113,7 @@ int boot_x86_load(struct boot_x86_entry *out, const struct boot_image *kernel,
 /* The two loaders behind it, for files that boot_x86_load() has told apart. */
 int boot_bzimage_load(struct boot_x86_entry *out, const struct boot_image *kernel,
                       const struct boot_x86_config *config, vmm_error *error);
-int boot_elf_load(struct boot_x86_entry *out, const struct boot_image *kernel,
+int boot_pvh_load(struct boot_x86_entry *out, const struct boot_image *kernel,
                   const struct boot_x86_config *config, vmm_error *error);
 
 /* The longest command line that a Linux kernel of x86 keeps, without its NUL. */
@@ -115,6 +123,9 @@ int boot_elf_load(struct boot_x86_entry *out, const struct boot_image *kernel,
 int boot_x86_write_params(const struct boot_x86_config *config, size_t max, vmm_error *error);
 
 /* ---- for all loaders ---- */
+
+/* One past the end of the region of memory that gpa is in, or 0. */
+uint64_t boot_region_end(const visor_memory *memory, uint64_t gpa);
 
 /*
  * Puts the initrd as high as it goes into the RAM region that holds `above`, at or above that

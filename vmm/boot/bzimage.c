@@ -7,7 +7,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "boot/boot.h"
+#include "boot/bzimage.h"
 
 /* In the file and in the zero page alike. */
 enum {
@@ -27,6 +27,8 @@ enum {
     RELOCATABLE = 0x234,
     XLOADFLAGS = 0x236,
     CMDLINE_SIZE = 0x238,
+    PAYLOAD_OFFSET = 0x248,
+    PAYLOAD_LENGTH = 0x24c,
     PREF_ADDRESS = 0x258,
     INIT_SIZE = 0x260,
     HEADER_END = 0x264, /* of what protocol 2.12 has */
@@ -44,22 +46,14 @@ enum {
 };
 
 #define LOADED_HIGH      0x01
+#define KASLR_FLAG       0x02 /* from what unpacks the kernel to the kernel */
 #define XLF_KERNEL_64    0x01
 #define PROTOCOL_2_12    0x020c
 #define ENTRY_64         0x200 /* from the load address */
 #define LOADER_UNDEFINED 0xff
 #define VID_MODE_NORMAL  0xffff
 
-struct header {
-    uint64_t setup_size;  /* bytes before the kernel proper */
-    uint64_t kernel_size; /* bytes in the file */
-    uint64_t run_size;    /* bytes of memory it needs before it can read a memory map */
-    uint64_t preferred, alignment, initrd_last;
-    uint32_t params_max;
-    bool relocatable;
-};
-
-static int read_header(struct header *out, const struct boot_image *kernel, vmm_error *error)
+static int read_header(struct boot_bzimage *out, const struct boot_image *kernel, vmm_error *error)
 {
     const uint8_t *data = kernel->data;
     unsigned int sectors, version;
@@ -87,13 +81,15 @@ static int read_header(struct header *out, const struct boot_image *kernel, vmm_
 
     /* "For backwards compatibility, if the setup_sects field contains 0, the real value is 4." */
     sectors = data[SETUP_SECTS] != 0 ? data[SETUP_SECTS] : 4;
-    *out = (struct header){
+    *out = (struct boot_bzimage){
         .setup_size = (sectors + 1) * 512ull,
         .kernel_size = boot_get32(data + SYSSIZE) * 16ull,
         .run_size = boot_get32(data + INIT_SIZE),
         .preferred = boot_get64(data + PREF_ADDRESS),
         .alignment = boot_get32(data + KERNEL_ALIGNMENT),
         .initrd_last = boot_get32(data + INITRD_ADDR_MAX),
+        .payload_offset = boot_get32(data + PAYLOAD_OFFSET),
+        .payload_size = boot_get32(data + PAYLOAD_LENGTH),
         .params_max = boot_get32(data + CMDLINE_SIZE),
         .relocatable = data[RELOCATABLE] != 0,
     };
@@ -114,7 +110,7 @@ static int read_header(struct header *out, const struct boot_image *kernel, vmm_
 }
 
 /* Where it asks to be, or, if there is no room and it can move, as low as possible. */
-static int choose_address(uint64_t *out, const struct header *header,
+static int choose_address(uint64_t *out, const struct boot_bzimage *header,
                           const struct boot_image *kernel, const struct boot_x86_config *config,
                           vmm_error *error)
 {
@@ -153,26 +149,60 @@ static void write_map(uint8_t *page, const struct boot_x86_config *config)
     }
 }
 
+/* The whole, which unpacks itself. */
+static int load_packed(struct boot_bzimage_place *out, const struct boot_image *kernel,
+                       const struct boot_bzimage *header, const struct boot_x86_config *config,
+                       vmm_error *error)
+{
+    int code = choose_address(&out->address, header, kernel, config, error);
+
+    if (code != 0)
+        return code;
+    out->end = out->address + header->run_size;
+    out->entry = out->address + ENTRY_64;
+    out->randomized = false;
+    return boot_write(&config->common, out->address, kernel->data + header->setup_size,
+                      (size_t)header->kernel_size, "kernel", error);
+}
+
+static int load(struct boot_bzimage_place *out, const struct boot_image *kernel,
+                const struct boot_bzimage *header, const struct boot_x86_config *config,
+                vmm_error *error)
+{
+    vmm_error why;
+    int code = 0;
+
+    if (config->unpack != BOOT_UNPACK_GUEST)
+        code = boot_vmlinux_load(out, kernel, header, config, &why);
+    if (code > 0)
+        return 0;
+    if (code < 0)
+        return vmm_fail(error, code, "%s", why.text);
+    if (config->unpack == BOOT_UNPACK_HOST)
+        return vmm_fail(error, VISOR_EFORMAT,
+                        "kernel '%s' cannot be unpacked on the host: %s; its own loader may do it "
+                        "(--decompress guest)",
+                        kernel->path, why.text);
+    return load_packed(out, kernel, header, config, error);
+}
+
 int boot_bzimage_load(struct boot_x86_entry *out, const struct boot_image *kernel,
                       const struct boot_x86_config *config, vmm_error *error)
 {
     uint8_t page[ZP_SIZE] = {0};
-    struct header header = {0};
-    uint64_t address = 0, initrd = 0;
+    struct boot_bzimage header = {0};
+    struct boot_bzimage_place place = {0};
+    uint64_t initrd = 0;
     size_t header_end;
     int code;
 
     code = read_header(&header, kernel, error);
     if (code == 0)
-        code = choose_address(&address, &header, kernel, config, error);
-    if (code == 0)
-        code = boot_write(&config->common, address, kernel->data + header.setup_size,
-                          (size_t)header.kernel_size, "kernel", error);
+        code = load(&place, kernel, &header, config, error);
     if (code == 0)
         code = boot_x86_write_params(config, header.params_max, error);
     if (code == 0 && config->common.initrd != NULL)
-        code = boot_place_initrd(&initrd, &config->common, address + header.run_size,
-                                 header.initrd_last, error);
+        code = boot_place_initrd(&initrd, &config->common, place.end, header.initrd_last, error);
     if (code != 0)
         return code;
 
@@ -184,6 +214,8 @@ int boot_bzimage_load(struct boot_x86_entry *out, const struct boot_image *kerne
         header_end = kernel->size;
     memcpy(page + SETUP_SECTS, kernel->data + SETUP_SECTS, header_end - SETUP_SECTS);
     page[TYPE_OF_LOADER] = LOADER_UNDEFINED;
+    page[LOADFLAGS] =
+        (uint8_t)((page[LOADFLAGS] & ~KASLR_FLAG) | (place.randomized ? KASLR_FLAG : 0));
     page[VID_MODE] = VID_MODE_NORMAL & 0xff;
     page[VID_MODE + 1] = VID_MODE_NORMAL >> 8;
     boot_put32(page + CMD_LINE_PTR, (uint32_t)config->params_gpa);
@@ -196,7 +228,7 @@ int boot_bzimage_load(struct boot_x86_entry *out, const struct boot_image *kerne
     write_map(page, config);
     *out = (struct boot_x86_entry){
         .protocol = BOOT_X86_LINUX64,
-        .entry = address + ENTRY_64,
+        .entry = place.entry,
         .info = config->info_gpa,
     };
     return boot_write(&config->common, config->info_gpa, page, sizeof(page), "zero page", error);

@@ -1,239 +1,224 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/*
- * ELF kernels (vmlinux) with a PVH note, started at its 32-bit entry point. The note and the start
- * of the world that it promises: Xen, docs/misc/pvh.pandoc; xen/include/public/elfnote.h and
- * arch-x86/hvm/start_info.h. ELF: System V ABI, chapters 4 and 5.
- */
+#include "boot/elf.h"
+
 #include <inttypes.h>
 #include <string.h>
 
-#include "boot/boot.h"
+#define ET_EXEC 2
 
-/* Of an ELF64 file. */
 enum {
     E_CLASS = 4,
     E_DATA = 5,
     E_TYPE = 16,
     E_MACHINE = 18,
-    E_PHOFF = 32,
-    E_PHENTSIZE = 54,
-    E_PHNUM = 56,
-    E_SIZE = 64,
     P_TYPE = 0,
-    P_OFFSET = 8,
-    P_PADDR = 24,
-    P_FILESZ = 32,
-    P_MEMSZ = 40,
-    P_SIZE = 56,
-};
-#define ET_EXEC   2
-#define EM_X86_64 62
-#define PT_LOAD   1
-#define PT_NOTE   4
-
-#define NOTE_PHYS32_ENTRY 18 /* XEN_ELFNOTE_PHYS32_ENTRY, of owner "Xen" */
-
-#define SI_MAGIC 0x336ec578
-/* struct hvm_start_info, version 1, and what follows it in the same page. */
-enum {
-    SI_VERSION = 4,
-    SI_NR_MODULES = 12,
-    SI_MODLIST = 16,
-    SI_CMDLINE = 24,
-    SI_RSDP = 32,
-    SI_MEMMAP = 40,
-    SI_MEMMAP_ENTRIES = 48,
-    SI_MODULE_AT = 64, /* struct hvm_modlist_entry: address, size, command line, reserved */
-    SI_MEMMAP_AT = 128,
-    SI_MEMMAP_ENTRY_SIZE = 24,
 };
 
-struct segment {
-    uint32_t type;
-    uint64_t offset, paddr, file_size, memory_size;
+/* Where things are in the two kinds of file. */
+struct boot_elf_layout {
+    size_t header_size, entry, table, section_table;
+    size_t entry_size, entry_count, section_size, section_count;
+    size_t segment_size, offset, vaddr, paddr, file_size, memory_size;
+    bool is_64;
+    const char *name;
 };
 
-static int check_header(const struct boot_image *kernel, vmm_error *error)
+static const struct boot_elf_layout layout32 = {
+    .header_size = 52,
+    .entry = 24,
+    .table = 28,
+    .section_table = 32,
+    .entry_size = 42,
+    .entry_count = 44,
+    .section_size = 46,
+    .section_count = 48,
+    .segment_size = 32,
+    .offset = 4,
+    .vaddr = 8,
+    .paddr = 12,
+    .file_size = 16,
+    .memory_size = 20,
+    .name = "32-bit x86",
+};
+static const struct boot_elf_layout layout64 = {
+    .header_size = 64,
+    .entry = 24,
+    .table = 32,
+    .section_table = 40,
+    .entry_size = 54,
+    .entry_count = 56,
+    .section_size = 58,
+    .section_count = 60,
+    .segment_size = 56,
+    .offset = 8,
+    .vaddr = 16,
+    .paddr = 24,
+    .file_size = 32,
+    .memory_size = 40,
+    .is_64 = true,
+    .name = "x86-64",
+};
+
+/* A word as wide as an address of the file's kind. */
+static uint64_t get_word(const struct boot_elf *elf, uint64_t at)
 {
-    const uint8_t *data = kernel->data;
+    const uint8_t *data = elf->image->data + at;
+
+    return elf->layout->is_64 ? boot_get64(data) : boot_get32(data);
+}
+
+static unsigned int get_half(const struct boot_elf *elf, uint64_t at)
+{
+    return boot_get16(elf->image->data + at);
+}
+
+bool boot_elf_is(const struct boot_image *image)
+{
+    return image->size >= 4 && memcmp(image->data,
+                                      "\x7f"
+                                      "ELF",
+                                      4) == 0;
+}
+
+bool boot_elf_is_for(const struct boot_image *image, enum boot_elf_machine machine)
+{
+    return boot_elf_is(image) && image->size >= layout32.header_size &&
+           image->data[E_CLASS] == (machine == BOOT_ELF_386 ? 1 : 2) && image->data[E_DATA] == 1 &&
+           boot_get16(image->data + E_MACHINE) == machine;
+}
+
+int boot_elf_open(struct boot_elf *out, const struct boot_image *image,
+                  enum boot_elf_machine machine, vmm_error *error)
+{
+    const struct boot_elf_layout *layout = machine == BOOT_ELF_386 ? &layout32 : &layout64;
     uint64_t table, size;
     char looks[BOOT_LOOKS_MAX];
 
-    if (kernel->size < E_SIZE)
+    if (image->size < layout->header_size)
         return vmm_fail(error, VISOR_EFORMAT,
                         "kernel '%s' is an ELF file that is cut off inside its header",
-                        kernel->path);
-    boot_identify(looks, sizeof(looks), kernel);
-    if (data[E_CLASS] != 2 || data[E_DATA] != 1 || boot_get16(data + E_MACHINE) != EM_X86_64)
-        return vmm_fail(error, VISOR_EFORMAT, "kernel '%s' is %s; one for x86-64 is needed",
-                        kernel->path, looks);
-    if (boot_get16(data + E_TYPE) != ET_EXEC)
-        return vmm_fail(error, VISOR_EFORMAT, "kernel '%s' is %s, not a kernel", kernel->path,
+                        image->path);
+    boot_identify(looks, sizeof(looks), image);
+    if (!boot_elf_is_for(image, machine))
+        return vmm_fail(error, VISOR_EFORMAT, "kernel '%s' is %s; one for %s is needed",
+                        image->path, looks, layout->name);
+    *out = (struct boot_elf){.image = image, .layout = layout};
+    if (get_half(out, E_TYPE) != ET_EXEC)
+        return vmm_fail(error, VISOR_EFORMAT, "kernel '%s' is %s, not a kernel", image->path,
                         looks);
-    table = boot_get64(data + E_PHOFF);
-    size = (uint64_t)boot_get16(data + E_PHNUM) * P_SIZE;
-    if (boot_get16(data + E_PHENTSIZE) != P_SIZE || size == 0)
+    out->entry = get_word(out, layout->entry);
+    out->segment_count = get_half(out, layout->entry_count);
+    table = get_word(out, layout->table);
+    size = out->segment_count * (uint64_t)layout->segment_size;
+    if (get_half(out, layout->entry_size) != layout->segment_size || size == 0)
         return vmm_fail(error, VISOR_EFORMAT, "kernel '%s' is an ELF file without program headers",
-                        kernel->path);
-    if (table > kernel->size || size > kernel->size - table)
+                        image->path);
+    if (table > image->size || size > image->size - table)
         return vmm_fail(error, VISOR_EFORMAT,
                         "kernel '%s' is cut off: its program headers lie past its end",
-                        kernel->path);
+                        image->path);
     return 0;
 }
 
-/* Segment i, with the part in the file checked to be there. */
-static int read_segment(struct segment *out, const struct boot_image *kernel, unsigned int i,
-                        vmm_error *error)
+int boot_elf_segment(struct boot_elf_segment *out, const struct boot_elf *elf, unsigned int i,
+                     vmm_error *error)
 {
-    const uint8_t *at = kernel->data + boot_get64(kernel->data + E_PHOFF) + i * (size_t)P_SIZE;
+    const struct boot_elf_layout *layout = elf->layout;
+    const struct boot_image *image = elf->image;
+    uint64_t at = get_word(elf, layout->table) + i * (uint64_t)layout->segment_size;
 
-    *out = (struct segment){
-        .type = boot_get32(at + P_TYPE),
-        .offset = boot_get64(at + P_OFFSET),
-        .paddr = boot_get64(at + P_PADDR),
-        .file_size = boot_get64(at + P_FILESZ),
-        .memory_size = boot_get64(at + P_MEMSZ),
+    *out = (struct boot_elf_segment){
+        .type = boot_get32(image->data + at + P_TYPE),
+        .offset = get_word(elf, at + layout->offset),
+        .vaddr = get_word(elf, at + layout->vaddr),
+        .paddr = get_word(elf, at + layout->paddr),
+        .file_size = get_word(elf, at + layout->file_size),
+        .memory_size = get_word(elf, at + layout->memory_size),
     };
-    if (out->type != PT_LOAD && out->type != PT_NOTE)
+    if (out->type != BOOT_ELF_LOAD && out->type != BOOT_ELF_NOTE)
         return 0;
-    if (out->offset > kernel->size || out->file_size > kernel->size - out->offset)
+    if (out->offset > image->size || out->file_size > image->size - out->offset)
         return vmm_fail(error, VISOR_EFORMAT,
-                        "kernel '%s' is cut off: segment %u lies past its end", kernel->path, i);
-    if (out->type == PT_LOAD && out->file_size > out->memory_size)
+                        "kernel '%s' is cut off: segment %u lies past its end", image->path, i);
+    if (out->type == BOOT_ELF_LOAD && out->file_size > out->memory_size)
         return vmm_fail(error, VISOR_EFORMAT,
                         "kernel '%s' is malformed: segment %u is larger in the file than in memory",
-                        kernel->path, i);
+                        image->path, i);
     return 0;
 }
 
-/* Looks for the entry point among the notes of a segment. */
-static bool find_entry(uint64_t *out, const struct boot_image *kernel, const struct segment *notes)
-{
-    uint64_t at = notes->offset, end = notes->offset + notes->file_size;
-
-    while (end - at >= 12) {
-        const uint8_t *note = kernel->data + at;
-        uint64_t name_size = boot_get32(note), size = boot_get32(note + 4);
-        uint64_t description = 12 + ((name_size + 3) & ~3ull);
-        uint64_t next = description + ((size + 3) & ~3ull);
-
-        if (description + size > end - at)
-            return false;
-        if (boot_get32(note + 8) == NOTE_PHYS32_ENTRY && name_size == 4 &&
-            memcmp(note + 12, "Xen", 4) == 0 && (size == 4 || size == 8)) {
-            *out = size == 4 ? boot_get32(note + description) : boot_get64(note + description);
-            return true;
-        }
-        if (next > end - at)
-            return false;
-        at += next;
-    }
-    return false;
-}
-
-/* Puts a segment into memory; *end: one past the highest byte that the kernel uses. */
-static int load_segment(uint64_t *end, const struct boot_image *kernel,
-                        const struct segment *segment, const struct boot_x86_config *config,
+static int load_segment(uint64_t *end, const struct boot_image *image,
+                        const struct boot_elf_segment *segment, const struct boot_config *config,
                         vmm_error *error)
 {
     const uint64_t mib = 1 << 20;
 
-    if (segment->memory_size == 0)
-        return 0;
-    if (segment->paddr < config->common.floor_gpa)
+    if (segment->paddr < config->floor_gpa)
         return vmm_fail(error, VISOR_EFORMAT,
                         "kernel '%s' wants to be loaded at 0x%" PRIx64 ", below 0x%" PRIx64
                         ": it is not a kernel, or not one for a PC",
-                        kernel->path, segment->paddr, config->common.floor_gpa);
-    if (!visor_memory_contains(config->common.memory, segment->paddr, segment->memory_size))
+                        image->path, segment->paddr, config->floor_gpa);
+    if (!visor_memory_contains(config->memory, segment->paddr, segment->memory_size))
         return vmm_fail(error, VISOR_ELIMIT,
                         "kernel '%s' needs %" PRIu64 " MiB of memory from address %" PRIu64
                         " MiB on: give the guest more (-m)",
-                        kernel->path, segment->memory_size / mib + 1, segment->paddr / mib);
+                        image->path, segment->memory_size / mib + 1, segment->paddr / mib);
     if (segment->paddr + segment->memory_size > *end)
         *end = segment->paddr + segment->memory_size;
-    return boot_write(&config->common, segment->paddr, kernel->data + segment->offset,
+    return boot_write(config, segment->paddr, image->data + segment->offset,
                       (size_t)segment->file_size, "kernel", error);
 }
 
-static int write_start_info(const struct boot_x86_config *config, uint64_t initrd, vmm_error *error)
+int boot_elf_load(uint64_t *end, const struct boot_elf *elf, uint64_t entry,
+                  const struct boot_config *config, vmm_error *error)
 {
-    uint8_t page[4096] = {0};
-    size_t room = (sizeof(page) - SI_MEMMAP_AT) / SI_MEMMAP_ENTRY_SIZE;
-    size_t count = config->map_count < room ? config->map_count : room;
-
-    boot_put32(page, SI_MAGIC);
-    boot_put32(page + SI_VERSION, 1);
-    if (config->common.initrd != NULL) {
-        boot_put32(page + SI_NR_MODULES, 1);
-        boot_put64(page + SI_MODLIST, config->info_gpa + SI_MODULE_AT);
-        boot_put64(page + SI_MODULE_AT, initrd);
-        boot_put64(page + SI_MODULE_AT + 8, config->common.initrd->size);
-    }
-    boot_put64(page + SI_CMDLINE, config->params_gpa);
-    boot_put64(page + SI_RSDP, config->rsdp_gpa);
-    boot_put64(page + SI_MEMMAP, config->info_gpa + SI_MEMMAP_AT);
-    boot_put32(page + SI_MEMMAP_ENTRIES, (uint32_t)count);
-    for (size_t i = 0; i < count; i++) {
-        uint8_t *entry = page + SI_MEMMAP_AT + i * SI_MEMMAP_ENTRY_SIZE;
-
-        boot_put64(entry, config->map[i].gpa);
-        boot_put64(entry + 8, config->map[i].length);
-        boot_put32(entry + 16, config->map[i].type); /* the numbers are those of E820 */
-    }
-    return boot_write(&config->common, config->info_gpa, page, sizeof(page),
-                      "PVH start information", error);
-}
-
-int boot_elf_load(struct boot_x86_entry *out, const struct boot_image *kernel,
-                  const struct boot_x86_config *config, vmm_error *error)
-{
-    uint64_t entry = 0, end = config->common.floor_gpa, initrd = 0;
-    bool has_entry = false, entry_is_loaded = false;
-    struct segment segment;
-    unsigned int count;
+    struct boot_elf_segment segment;
+    bool entry_is_loaded = false;
     int code;
 
-    code = check_header(kernel, error);
-    if (code != 0)
-        return code;
-    count = boot_get16(kernel->data + E_PHNUM);
-    for (unsigned int i = 0; i < count && !has_entry; i++) {
-        code = read_segment(&segment, kernel, i, error);
+    *end = config->floor_gpa;
+    for (unsigned int i = 0; i < elf->segment_count; i++) {
+        code = boot_elf_segment(&segment, elf, i, error);
         if (code != 0)
             return code;
-        if (segment.type == PT_NOTE)
-            has_entry = find_entry(&entry, kernel, &segment);
-    }
-    if (!has_entry)
-        return vmm_fail(error, VISOR_EFORMAT,
-                        "kernel '%s' is an ELF program without a PVH note: not a kernel, or a "
-                        "Linux kernel built without CONFIG_PVH",
-                        kernel->path);
-    for (unsigned int i = 0; i < count; i++) {
-        code = read_segment(&segment, kernel, i, error);
-        if (code == 0 && segment.type == PT_LOAD)
-            code = load_segment(&end, kernel, &segment, config, error);
+        if (segment.type != BOOT_ELF_LOAD || segment.memory_size == 0)
+            continue;
+        code = load_segment(end, elf->image, &segment, config, error);
         if (code != 0)
             return code;
-        if (segment.type == PT_LOAD && entry >= segment.paddr &&
-            entry - segment.paddr < segment.file_size)
-            entry_is_loaded = true;
+        entry_is_loaded |= entry >= segment.paddr && entry - segment.paddr < segment.file_size;
     }
     if (!entry_is_loaded || entry > UINT32_MAX)
         return vmm_fail(error, VISOR_EFORMAT,
                         "kernel '%s' is malformed: its entry point 0x%" PRIx64 " is outside of it",
-                        kernel->path, entry);
-    code = boot_x86_write_params(config, BOOT_X86_PARAMS_MAX, error);
-    if (code == 0 && config->common.initrd != NULL)
-        code = boot_place_initrd(&initrd, &config->common, end, UINT32_MAX, error);
-    if (code != 0)
-        return code;
-    *out = (struct boot_x86_entry){
-        .protocol = BOOT_X86_PVH,
-        .entry = entry,
-        .info = config->info_gpa,
-    };
-    return write_start_info(config, initrd, error);
+                        elf->image->path, entry);
+    return 0;
+}
+
+/* The larger of *end and the end of a table or segment, as far as that is inside the file. */
+static void extend(uint64_t *end, const struct boot_elf *elf, uint64_t offset, uint64_t length)
+{
+    uint64_t size = elf->image->size;
+
+    if (offset > size || length > size - offset)
+        *end = size;
+    else if (offset + length > *end)
+        *end = offset + length;
+}
+
+size_t boot_elf_file_end(const struct boot_elf *elf)
+{
+    const struct boot_elf_layout *layout = elf->layout;
+    struct boot_elf_segment segment;
+    uint64_t end = layout->header_size;
+
+    extend(&end, elf, get_word(elf, layout->table),
+           elf->segment_count * (uint64_t)layout->segment_size);
+    extend(&end, elf, get_word(elf, layout->section_table),
+           get_half(elf, layout->section_size) * (uint64_t)get_half(elf, layout->section_count));
+    for (unsigned int i = 0; i < elf->segment_count; i++) {
+        if (boot_elf_segment(&segment, elf, i, NULL) == 0)
+            extend(&end, elf, segment.offset, segment.file_size);
+    }
+    return (size_t)end;
 }

@@ -24,6 +24,7 @@ static const struct signature {
     {0, 4, "\x02\x21\x4c\x18", "an lz4 file"},
     {0, 4, "\x04\x22\x4d\x18", "an lz4 file"},
     {0, 3, "BZh", "a bzip2 file"},
+    {0, 3, "\x5d\0\0", "an lzma file"},
     {0, 4, "\x89LZO", "an lzop file"},
     {0, 4, "PK\x03\x04", "a zip file"},
     {0, 5, "07070", "a cpio archive (an initrd?)"},

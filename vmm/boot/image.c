@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "boot/boot.h"
+#include "boot/elf.h"
 
 static int host_error(int code)
 {
@@ -64,8 +64,7 @@ int boot_write(const struct boot_config *config, uint64_t gpa, const void *data,
     return code < 0 ? vmm_fail_visor(error, code, what) : 0;
 }
 
-/* The end of the region that [gpa, gpa+1) lies in, or 0. */
-static uint64_t region_end(const visor_memory *memory, uint64_t gpa)
+uint64_t boot_region_end(const visor_memory *memory, uint64_t gpa)
 {
     visor_memory_info info;
 
@@ -80,7 +79,7 @@ int boot_place_initrd(uint64_t *gpa, const struct boot_config *config, uint64_t 
                       uint64_t last, vmm_error *error)
 {
     const struct boot_image *initrd = config->initrd;
-    uint64_t end = region_end(config->memory, above - 1);
+    uint64_t end = boot_region_end(config->memory, above - 1);
     const uint64_t mib = 1 << 20;
 
     if (last < end - 1)
@@ -120,11 +119,8 @@ int boot_x86_load(struct boot_x86_entry *out, const struct boot_image *kernel,
     /* The magic of bzImage is looked for first: such a file may also be an EFI program. */
     if (kernel->size >= 0x206 && memcmp(kernel->data + 0x202, "HdrS", 4) == 0)
         return boot_bzimage_load(out, kernel, config, error);
-    if (kernel->size >= 4 && memcmp(kernel->data,
-                                    "\x7f"
-                                    "ELF",
-                                    4) == 0)
-        return boot_elf_load(out, kernel, config, error);
+    if (boot_elf_is(kernel))
+        return boot_pvh_load(out, kernel, config, error);
     boot_identify(looks, sizeof(looks), kernel);
     return vmm_fail(error, VISOR_EFORMAT,
                     "kernel '%s' is neither a bzImage nor an ELF file for x86-64: it is %s",

@@ -63,6 +63,7 @@ struct run_options {
     virtio_blk_config disks[MACHINE_DISKS];
     size_t disk_count;
     bool entropy;
+    enum boot_unpack_where unpack;
     bool help;
 };
 

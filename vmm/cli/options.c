@@ -235,6 +235,19 @@ static int complete_serial(struct run_options *options, vmm_error *error)
 
 /* ---- all ---- */
 
+static int parse_decompress(enum boot_unpack_where *out, const char *value, vmm_error *error)
+{
+    if (strcmp(value, "auto") == 0)
+        *out = BOOT_UNPACK_AUTO;
+    else if (strcmp(value, "host") == 0)
+        *out = BOOT_UNPACK_HOST;
+    else if (strcmp(value, "guest") == 0)
+        *out = BOOT_UNPACK_GUEST;
+    else
+        return vmm_fail(error, VISOR_EINVAL, "--decompress: auto, host or guest, not '%s'", value);
+    return 0;
+}
+
 enum {
     OPT_HYPERVISOR = 256,
     OPT_SERIAL,
@@ -242,6 +255,7 @@ enum {
     OPT_RWDISK,
     OPT_NO_RNG,
     OPT_DUMP_FDT,
+    OPT_DECOMPRESS,
 };
 
 static int parse_option(struct run_options *options, int option, vmm_error *error)
@@ -272,6 +286,7 @@ static int parse_option(struct run_options *options, int option, vmm_error *erro
     case OPT_HYPERVISOR: return set_string(&options->hypervisor, optarg, error);
     case OPT_NO_RNG: options->entropy = false; return 0;
     case OPT_DUMP_FDT: return set_string(&options->dump_fdt, optarg, error);
+    case OPT_DECOMPRESS: return parse_decompress(&options->unpack, optarg, error);
     case 'h': options->help = true; return 0;
     default: return VISOR_EINVAL;
     }
@@ -291,6 +306,7 @@ int run_options_parse(struct run_options *out, int argc, char **argv, vmm_error 
         {"hypervisor", required_argument, NULL, OPT_HYPERVISOR},
         {"no-rng", no_argument, NULL, OPT_NO_RNG},
         {"dump-fdt", required_argument, NULL, OPT_DUMP_FDT},
+        {"decompress", required_argument, NULL, OPT_DECOMPRESS},
         {"help", no_argument, NULL, 'h'},
         {0},
     };

@@ -32,8 +32,10 @@ void cli_run_help(void)
         "\n"
         "Boots a kernel of this computer's architecture in a new virtual machine. x86-64: a Linux\n"
         "bzImage, or an ELF file (vmlinux) with a PVH note; aarch64 and riscv64: a Linux Image.\n"
-        "Kernels packed by gzip or zstd are unpacked. The serial console is on this terminal:\n"
-        "Ctrl-A x ends, Ctrl-A h shows more.\n"
+        "Packed kernels are unpacked. The serial console is on this terminal: Ctrl-A x ends, "
+        "Ctrl-A "
+        "h\n"
+        "shows more.\n"
         "\n"
         "  -c, --cpus N           virtual processors (default 1)\n"
         "  -m, --mem MIB          memory in MiB (default 256)\n"
@@ -51,6 +53,9 @@ void cli_run_help(void)
         "in\n"
         "                         brackets: kvm[device=/dev/kvm]\n"
         "      --no-rng           no virtio-rng device\n"
+        "      --decompress WHO   who unpacks a bzImage: host, guest (its own code), or auto "
+        "(default):\n"
+        "                         the host where that comes to the same\n"
         "      --dump-fdt FILE    write the machine's device tree to FILE, and do not run it\n"
         "  -h, --help             this text\n"
         "\n"
@@ -227,6 +232,7 @@ static int make_machine(struct session *session, vmm_error *error)
         .params = options->params,
         .disk_count = options->disk_count,
         .entropy = options->entropy,
+        .unpack = options->unpack,
         .ended = on_ended,
         .log = on_log,
         .context = session,

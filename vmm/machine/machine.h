@@ -32,7 +32,8 @@ struct machine_config {
     struct machine_serial serial[MACHINE_SERIAL_PORTS];
     virtio_blk_config disks[MACHINE_DISKS];
     size_t disk_count;
-    bool entropy; /* a virtio-rng */
+    bool entropy;                  /* a virtio-rng */
+    enum boot_unpack_where unpack; /* of a bzImage */
 
     /* Called once, from any thread, when the machine has come to its end: now call
      * machine_join(). */

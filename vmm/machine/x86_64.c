@@ -246,6 +246,7 @@ static int pc_load(struct machine *machine, const struct boot_image *kernel, vmm
                 .initrd = machine->config.initrd,
                 .floor_gpa = KERNEL_FLOOR,
             },
+        .unpack = machine->config.unpack,
         .map = map,
         .map_count = memory_map(map, machine),
         .rsdp_gpa = ACPI_GPA,
