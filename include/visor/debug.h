@@ -24,7 +24,9 @@ typedef struct visor_debug_config {
     bool single_step;          /* VISOR_EXIT_DEBUG after every guest instruction */
     bool software_breakpoints; /* VISOR_EXIT_DEBUG at the guest's breakpoint instruction */
     const visor_breakpoint *breakpoints;
-    size_t breakpoint_count;   /* at most VISOR_CAP_HW_BREAKPOINTS, else ELIMIT */
+    /* At most VISOR_CAP_HW_BREAKPOINTS, where VISOR_CAP_HW_WATCHPOINTS is not 0 of EXECUTE, and so
+     * many of the other kinds; else ELIMIT. */
+    size_t breakpoint_count;
 } visor_debug_config;
 #define VISOR_DEBUG_CONFIG_INIT {.size = sizeof(visor_debug_config)}
 

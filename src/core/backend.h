@@ -188,7 +188,8 @@ struct visor__dirty_ops {
 };
 
 struct visor__debug_ops {
-    /* config is never NULL; empty means off. breakpoint_count is within HW_BREAKPOINTS. */
+    /* config is never NULL; empty means off. breakpoint_count is within HW_BREAKPOINTS, with
+     * HW_WATCHPOINTS added: what there is of each kind is checked here. */
     int (*set)(visor_vcpu *vcpu, const visor_debug_config *config);
 };
 
