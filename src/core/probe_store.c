@@ -1,48 +1,75 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The guests of architectures whose processors do not leave the guest when they halt: two that end
- * by storing their result where no memory is. One adds (does anything run?), one counts (how
- * fast?).
+ * The guests of architectures whose processors do not leave the guest when they halt. They load
+ * what they are to do from where no memory is, and store what it came to there: so all that they
+ * need is to be started at their first instruction, which every hypervisor can do, while some let
+ * no other register be set, and none once the guest has run.
  */
 #include <string.h>
 
 #include "core/backend.h"
 #include "core/probe.h"
 
-#define MEMORY_GPA  0x80000000u
-#define MEMORY_SIZE 0x10000u
+#define MEMORY_GPA UINT64_C(0x80000000)
+/* Code, and an area for a device tree in whole pages, whatever their size. */
+#define AREA_LENGTH UINT64_C(0x10000)
 #define NOTHING_GPA 0x10000000u
 
-/* Registers: a and b are what to add, or in a how far to count; address is where to store a. */
+/* Adds two numbers, loaded from NOTHING_GPA and the 8 bytes after it, and stores the sum at
+ * NOTHING_GPA. Then, again and again, loads a number from there, counts it down and stores the 0.
+ */
 struct program {
-    const uint32_t *add, *count;
-    size_t add_size, count_size; /* bytes */
-    int (*start)(visor_vcpu *vcpu, uint64_t a, uint64_t b, uint64_t address);
+    const uint32_t *code;
+    size_t size; /* bytes */
+    int (*start)(visor_vcpu *vcpu);
 };
 
-/* add x0, x0, x1; str x0, [x2] */
-static const uint32_t aarch64_add[] = {0x8b010000, 0xf9000040};
-/* 1: subs x0, x0, #1; b.ne 1b; str x0, [x2] */
-static const uint32_t aarch64_count[] = {0xf1000400, 0x54ffffe1, 0xf9000040};
+static const uint32_t aarch64_code[] = {
+    0xd2a20002, /*    mov  x2, #0x10000000 */
+    0xf9400040, /*    ldr  x0, [x2] */
+    0xf9400441, /*    ldr  x1, [x2, #8] */
+    0x8b010000, /*    add  x0, x0, x1 */
+    0xf9000040, /*    str  x0, [x2] */
+    0xf9400040, /* 1: ldr  x0, [x2] */
+    0xf1000400, /* 2: subs x0, x0, #1 */
+    0x54ffffe1, /*    b.ne 2b */
+    0xf9000040, /*    str  x0, [x2] */
+    0x17fffffc, /*    b    1b */
+};
 
-static int aarch64_start(visor_vcpu *vcpu, uint64_t a, uint64_t b, uint64_t address)
+static int aarch64_start(visor_vcpu *vcpu)
 {
     /* EL1 with SP_EL1, all interrupts masked (Arm ARM, C5.2.18). */
-    const visor_aarch64_regs regs = {.x = {a, b, address}, .pc = MEMORY_GPA, .pstate = 0x3c5};
+    const visor_aarch64_regs regs = {.pc = MEMORY_GPA, .pstate = 0x3c5};
+    const visor_aarch64_boot boot = {
+        .size = sizeof(boot),
+        .entry_gpa = MEMORY_GPA,
+        .tree_gpa = MEMORY_GPA + AREA_LENGTH,
+        .tree_length = AREA_LENGTH,
+    };
+    int ret = visor_aarch64_set_boot(vcpu->vm, &boot);
 
+    if (ret < 0 || visor_vm_cap(vcpu->vm, VISOR_CAP_BOOT_CONTEXT) != 0)
+        return ret;
     return visor_aarch64_set_regs(vcpu, &regs);
 }
 
-/* add a0, a0, a1; sd a0, 0(a2) */
-static const uint32_t riscv_add[] = {0x00b50533, 0x00a63023};
-/* 1: addi a0, a0, -1; bnez a0, 1b; sd a0, 0(a2) */
-static const uint32_t riscv_count[] = {0xfff50513, 0xfe051ee3, 0x00a63023};
+static const uint32_t riscv_code[] = {
+    0x10000637, /*    lui  a2, 0x10000 */
+    0x00063503, /*    ld   a0, 0(a2) */
+    0x00863583, /*    ld   a1, 8(a2) */
+    0x00b50533, /*    add  a0, a0, a1 */
+    0x00a63023, /*    sd   a0, 0(a2) */
+    0x00063503, /* 1: ld   a0, 0(a2) */
+    0xfff50513, /* 2: addi a0, a0, -1 */
+    0xfe051ee3, /*    bnez a0, 2b */
+    0x00a63023, /*    sd   a0, 0(a2) */
+    0xff1ff06f, /*    j    1b */
+};
 
-static int riscv_start(visor_vcpu *vcpu, uint64_t a, uint64_t b, uint64_t address)
+static int riscv_start(visor_vcpu *vcpu)
 {
-    const visor_riscv_regs regs = {.pc = MEMORY_GPA,
-                                   .x = {[10] = a, [11] = b, [12] = address},
-                                   .mode = VISOR_RISCV_SUPERVISOR};
+    const visor_riscv_regs regs = {.pc = MEMORY_GPA, .mode = VISOR_RISCV_SUPERVISOR};
 
     return visor_riscv_set_regs(vcpu, &regs);
 }
@@ -53,65 +80,86 @@ struct guest {
     visor_vcpu *vcpu;
 };
 
-static int guest_create(struct guest *guest, visor_hypervisor *hv, visor_arch arch)
+static int guest_create(struct guest *guest, visor_hypervisor *hv, visor_arch arch,
+                        const struct program *program)
 {
-    const visor_memory_region ram = {.gpa = MEMORY_GPA, .length = MEMORY_SIZE};
+    const visor_memory_region ram = {.gpa = MEMORY_GPA, .length = 2 * AREA_LENGTH};
     visor_vm_config config = VISOR_VM_CONFIG_INIT;
+    void *code;
     int ret;
 
     config.arch = arch;
     ret = visor_memory_create(&guest->memory, &ram, 1, NULL);
     if (ret == 0)
-        ret = visor_vm_create(&guest->vm, hv, guest->memory, &config);
-    if (ret == 0)
-        ret = visor_vcpu_create(&guest->vcpu, guest->vm, 0);
-    return ret;
-}
-
-/* Runs a program to its store; out receives what it stores. */
-static int run(uint64_t *out, struct guest *guest, const struct program *program, const void *code,
-               size_t size, uint64_t a, uint64_t b)
-{
-    const visor_exit *exit = visor_vcpu_exit(guest->vcpu);
-    int ret = visor_memory_write(guest->memory, MEMORY_GPA, code, size);
-
-    if (ret == 0)
-        ret = program->start(guest->vcpu, a, b, NOTHING_GPA);
-    if (ret == 0)
-        ret = visor__probe_run(guest->vcpu);
+        ret = visor_memory_ptr(&code, guest->memory, MEMORY_GPA, program->size);
     if (ret < 0)
         return ret;
-    if (ret != VISOR_EXIT_MMIO || !exit->io.is_write || exit->io.address != NOTHING_GPA)
-        return visor__error(VISOR_EBROKEN, visor_hypervisor_backend(visor_vm_hypervisor(guest->vm)),
-                            "probe", "a guest that should store a number ended with exit \"%s\"",
-                            visor_exit_name(ret));
-    memcpy(out, exit->io.data, sizeof(*out));
-    ret = visor_vcpu_settle(guest->vcpu);
-    return ret < 0 ? ret : 0;
+    memcpy(code, program->code, program->size);
+    /* Instruction caches need not see what was written as data. */
+    __builtin___clear_cache((char *)code, (char *)code + program->size);
+    ret = visor_vm_create(&guest->vm, hv, guest->memory, &config);
+    if (ret == 0)
+        ret = visor_vcpu_create(&guest->vcpu, guest->vm, 0);
+    return ret == 0 ? program->start(guest->vcpu) : ret;
 }
 
-static int run_add(struct guest *guest, const struct program *program)
+/* Runs to the next access, which has to be this one. */
+static int run_to(struct guest *guest, bool is_write, uint64_t address)
+{
+    const visor_io *io = &visor_vcpu_exit(guest->vcpu)->io;
+    int ret = visor__probe_run(guest->vcpu);
+
+    if (ret == VISOR_EXIT_MMIO && io->is_write == is_write && io->address == address &&
+        io->length == 8)
+        return 0;
+    if (ret < 0)
+        return ret;
+    return visor__error(VISOR_EBROKEN, visor_hypervisor_backend(visor_vm_hypervisor(guest->vm)),
+                        "probe", "a guest that should %s a number ended with exit \"%s\"",
+                        is_write ? "store" : "load", visor_exit_name(ret));
+}
+
+static int give(struct guest *guest, uint64_t address, uint64_t value)
+{
+    int ret = run_to(guest, false, address);
+
+    if (ret == 0)
+        visor_io_set_value(&visor_vcpu_exit(guest->vcpu)->io, value);
+    return ret;
+}
+
+static int run_add(struct guest *guest)
 {
     uint64_t sum;
-    int ret = run(&sum, guest, program, program->add, program->add_size, 2, 3);
+    int ret = give(guest, NOTHING_GPA, 2);
 
-    if (ret == 0 && sum != 5)
-        ret = visor__error(VISOR_EBROKEN, visor_hypervisor_backend(visor_vm_hypervisor(guest->vm)),
-                           "probe", "a guest that adds 2 and 3 came to %llu",
-                           (unsigned long long)sum);
-    return ret;
+    if (ret == 0)
+        ret = give(guest, NOTHING_GPA + 8, 3);
+    if (ret == 0)
+        ret = run_to(guest, true, NOTHING_GPA);
+    if (ret < 0)
+        return ret;
+    sum = visor_io_value(&visor_vcpu_exit(guest->vcpu)->io);
+    if (sum != 5)
+        return visor__error(VISOR_EBROKEN, visor_hypervisor_backend(visor_vm_hypervisor(guest->vm)),
+                            "probe", "a guest that adds 2 and 3 came to %llu",
+                            (unsigned long long)sum);
+    return 0;
 }
 
 /* Counts longer and longer until the time is long enough to be told from that of one exit. */
-static int measure(double *mips, struct guest *guest, const struct program *program)
+static int measure(double *mips, struct guest *guest)
 {
     int ret = 0;
 
     *mips = 0;
     for (uint64_t count = 20000; ret == 0 && count <= 20000000; count *= 10) {
-        uint64_t start = visor__os_now_ns(), took, left;
+        uint64_t start, took;
 
-        ret = run(&left, guest, program, program->count, program->count_size, count, 0);
+        ret = give(guest, NOTHING_GPA, count);
+        start = visor__os_now_ns();
+        if (ret == 0)
+            ret = run_to(guest, true, NOTHING_GPA);
         took = visor__os_now_ns() - start;
         if (ret == 0)
             *mips = 2.0 * (double)count * 1000.0 / (double)(took > 0 ? took : 1);
@@ -125,12 +173,12 @@ static int probe(visor_probe *out, visor_hypervisor *hv, visor_arch arch,
                  const struct program *program)
 {
     struct guest guest = {0};
-    int ret = guest_create(&guest, hv, arch);
+    int ret = guest_create(&guest, hv, arch, program);
 
     if (ret == 0)
-        ret = run_add(&guest, program);
+        ret = run_add(&guest);
     if (ret == 0)
-        ret = measure(&out->mips, &guest, program);
+        ret = measure(&out->mips, &guest);
     visor_vcpu_free(guest.vcpu);
     visor_vm_free(guest.vm);
     visor_memory_free(guest.memory);
@@ -140,10 +188,8 @@ static int probe(visor_probe *out, visor_hypervisor *hv, visor_arch arch,
 int visor__probe_aarch64(visor_probe *out, visor_hypervisor *hv)
 {
     static const struct program program = {
-        .add = aarch64_add,
-        .add_size = sizeof(aarch64_add),
-        .count = aarch64_count,
-        .count_size = sizeof(aarch64_count),
+        .code = aarch64_code,
+        .size = sizeof(aarch64_code),
         .start = aarch64_start,
     };
 
@@ -153,10 +199,8 @@ int visor__probe_aarch64(visor_probe *out, visor_hypervisor *hv)
 int visor__probe_riscv64(visor_probe *out, visor_hypervisor *hv)
 {
     static const struct program program = {
-        .add = riscv_add,
-        .add_size = sizeof(riscv_add),
-        .count = riscv_count,
-        .count_size = sizeof(riscv_count),
+        .code = riscv_code,
+        .size = sizeof(riscv_code),
         .start = riscv_start,
     };
 
