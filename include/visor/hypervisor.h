@@ -50,6 +50,7 @@ VISOR_BEGIN_DECLS
     X(IRQCHIP, "irqchip", HV, "an interrupt controller inside the hypervisor")                     \
     X(IRQCHIP_SPLIT, "irqchip_split", HV,                                                          \
       "local APICs inside the hypervisor, PIC and I/O APIC outside")                               \
+    X(IRQ_LINES, "irq_lines", HV, "interrupt lines can be raised and lowered by call")              \
     X(IRQFD, "irqfd", HV, "interrupts can be raised by events")                                    \
     X(IRQFD_RESAMPLE, "irqfd_resample", HV,                                                        \
       "level interrupts by events, with an event at end of interrupt")                             \

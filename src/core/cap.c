@@ -50,6 +50,7 @@ int visor__cap_by_table(const struct visor_backend *backend, visor_cap cap)
     case VISOR_CAP_USER_MEMORY:
     case VISOR_CAP_IO_EVENTS: return 1;
     case VISOR_CAP_SNAPSHOT: return present_if(backend->vcpu->get_state != NULL);
+    case VISOR_CAP_IRQ_LINES: return present_if(irq != NULL && irq->set_irq != NULL);
     case VISOR_CAP_IRQFD: return present_if(irq != NULL && irq->add_event != NULL);
     case VISOR_CAP_MSI: return present_if(irq != NULL && irq->send_msi != NULL);
     case VISOR_CAP_IO_COALESCE: return present_if(backend->coalesce != NULL);
@@ -103,6 +104,7 @@ static bool left_out(const visor_vm *vm, visor_cap cap)
 {
     switch (cap) {
     case VISOR_CAP_READ_ONLY: return vm->config.no_read_only;
+    case VISOR_CAP_IRQ_LINES:
     case VISOR_CAP_IRQFD:
     case VISOR_CAP_IRQFD_RESAMPLE:
     case VISOR_CAP_MSI: return vm->config.irqchip == VISOR_IRQCHIP_NONE;

@@ -200,6 +200,16 @@ int __wrap_visor_aarch64_set_regs(visor_vcpu *vcpu, const visor_aarch64_regs *re
     return 0;
 }
 
+static visor_aarch64_boot arm_boot;
+
+int __wrap_visor_aarch64_set_boot(visor_vm *vm, const visor_aarch64_boot *boot);
+int __wrap_visor_aarch64_set_boot(visor_vm *vm, const visor_aarch64_boot *boot)
+{
+    (void)vm;
+    arm_boot = *boot;
+    return 0;
+}
+
 int __wrap_visor_riscv_configure(visor_vm *vm, const visor_riscv_config *config);
 int __wrap_visor_riscv_configure(visor_vm *vm, const visor_riscv_config *config)
 {
@@ -399,6 +409,9 @@ TEST(aarch64_machine_has_a_gic_with_its)
     CHECK_INT(host_arm.vcpu_count, 2);
     CHECK_INT(arm_regs.pc, 0x80000000);
     CHECK_INT(arm_regs.pstate, 0x3c5);
+    CHECK_INT(arm_boot.entry_gpa, 0x80000000);
+    CHECK_INT(arm_boot.tree_gpa, arm_regs.x[0]);
+    CHECK_INT(arm_boot.tree_length, 2 * MIB);
     check_common(&rig, arm_regs.x[0]);
     check_with_dtc(&rig);
 

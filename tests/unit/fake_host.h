@@ -111,6 +111,7 @@ static inline void fake_init(fake_host *fake, visor_memory *memory)
         .memory = memory,
         .map_io = fake_map_io,
         .set_irq = fake_set_irq,
+        .irq_context = fake,
         .send_msi = fake_send_msi,
         .add_io_event = fake_add_io_event,
         .remove_io_event = fake_remove_io_event,

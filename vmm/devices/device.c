@@ -104,6 +104,7 @@ void vmm_host_from_vm(vmm_host *out, visor_vm *vm)
         .memory = visor_vm_memory(vm),
         .map_io = vm_map_io,
         .set_irq = vm_set_irq,
+        .irq_context = vm,
         .send_msi = vm_send_msi,
     };
     if (visor_vm_cap(vm, VISOR_CAP_IO_EVENTS) > 0) {

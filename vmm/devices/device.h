@@ -43,8 +43,10 @@ typedef struct vmm_host {
     visor_memory *memory; /* of the guest, borrowed */
 
     int (*map_io)(void *context, const visor_io_range *range);
-    /* Level of an interrupt line. The line belongs to one device; pci.c joins its own. */
-    int (*set_irq)(void *context, uint32_t gsi, bool level);
+    /* Level of an interrupt line. The line belongs to one device; pci.c joins its own, and tells of
+     * each device that begins to drive one. */
+    int (*set_irq)(void *irq_context, uint32_t gsi, bool level);
+    void *irq_context;
     int (*send_msi)(void *context, const visor_msi *msi);
     /* Guest writes that signal an event; NULL if the hypervisor cannot, then the write is an
      * ordinary access that the device serves itself. */

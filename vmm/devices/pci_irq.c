@@ -42,10 +42,12 @@ void pci_update_intx(pci_device *device)
     if (drive == device->intx_driven)
         return;
     device->intx_driven = drive;
-    if (drive && bus->line_users[line]++ == 0)
-        bus->host->set_irq(bus->host->context, bus->layout.gsi[line], true);
-    else if (!drive && --bus->line_users[line] == 0)
-        bus->host->set_irq(bus->host->context, bus->layout.gsi[line], false);
+    if (drive) {
+        bus->line_users[line]++;
+        bus->host->set_irq(bus->host->irq_context, bus->layout.gsi[line], true);
+    } else if (--bus->line_users[line] == 0) {
+        bus->host->set_irq(bus->host->irq_context, bus->layout.gsi[line], false);
+    }
 }
 
 void pci_device_intx(pci_device *device, bool level)

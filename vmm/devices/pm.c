@@ -39,7 +39,7 @@ static void update_sci(pm *block)
 
     if (level != block->sci) {
         block->sci = level;
-        block->host->set_irq(block->host->context, PM_SCI, level);
+        block->host->set_irq(block->host->irq_context, PM_SCI, level);
     }
 }
 

@@ -168,7 +168,7 @@ static void update_irq(serial *uart)
 
     if (level != uart->irq_level) {
         uart->irq_level = level;
-        uart->host->set_irq(uart->host->context, uart->config.gsi, level);
+        uart->host->set_irq(uart->host->irq_context, uart->config.gsi, level);
     }
 }
 

@@ -9,10 +9,12 @@
 #include <visor/aarch64.h>
 
 #include "machine/dt_board.h"
+#include "machine/lines.h"
 
 struct arm {
     struct dt_board common;
     pl031 *rtc;
+    struct lines lines;        /* where the hypervisor has none */
     visor_aarch64_config cpus; /* what the VM has */
 };
 
@@ -47,6 +49,7 @@ static void arm_free_devices(struct machine *machine)
     if (arm == NULL)
         return;
     dt_board_free_devices(machine);
+    lines_free(&arm->lines);
     pl031_free(arm->rtc);
     free(arm);
 }
@@ -57,6 +60,7 @@ static void arm_free_devices(struct machine *machine)
 enum {
     GIC_SPI = 0,
     GIC_PPI = 1,
+    EDGE_RISING = 1,
     LEVEL_HIGH = 4,
     LEVEL_LOW = 8,
 };
@@ -66,6 +70,13 @@ static void arm_interrupt(uint32_t *cells, uint32_t irq)
     cells[0] = GIC_SPI;
     cells[1] = irq;
     cells[2] = LEVEL_HIGH;
+}
+
+static void arm_edge_interrupt(uint32_t *cells, uint32_t irq)
+{
+    cells[0] = GIC_SPI;
+    cells[1] = irq;
+    cells[2] = EDGE_RISING;
 }
 
 /* The trigger of a private interrupt; with a GICv2 it names the processors too. */
@@ -221,9 +232,50 @@ static const struct dt_board_arch arm_arch = {
     .nodes = arm_nodes,
 };
 
+/* The same where lines are events. */
+static const struct dt_board_arch arm_edge_arch = {
+    .load = boot_arm64_load,
+    .irq_address_cells = 2,
+    .irq_cells = 3,
+    .interrupt = arm_edge_interrupt,
+    .pci_msi = arm_pci_msi,
+    .nodes = arm_nodes,
+};
+
+static int connect_lines(struct machine *machine, vmm_error *error)
+{
+    struct arm *arm = machine->board_data;
+    uint32_t gsis[8];
+    size_t count = dt_board_lines(gsis, machine);
+    int code = lines_create(&arm->lines, machine->vm, gsis, count, error);
+
+    machine->host.set_irq = lines_set_irq;
+    machine->host.irq_context = &arm->lines;
+    return code;
+}
+
+/* What the hypervisor wants to know of the start; it may add to the tree. */
+static int tell_start(struct machine *machine, vmm_error *error)
+{
+    const struct arm *arm = machine->board_data;
+    visor_aarch64_boot boot = VISOR_AARCH64_BOOT_INIT;
+    int code;
+
+    boot.entry_gpa = arm->common.entry.entry;
+    boot.tree_gpa = arm->common.dt_gpa;
+    boot.tree_length = arm->common.dt_area;
+    code = visor_aarch64_set_boot(machine->vm, &boot);
+    return code < 0 ? vmm_fail_visor(error, code, "cannot tell where the guest starts") : 0;
+}
+
 static int arm_load(struct machine *machine, const struct boot_image *kernel, vmm_error *error)
 {
-    return dt_board_load(machine, kernel, &arm_arch, error);
+    bool has_lines = visor_vm_cap(machine->vm, VISOR_CAP_IRQ_LINES) > 0;
+    int code = has_lines ? 0 : connect_lines(machine, error);
+
+    if (code == 0)
+        code = dt_board_load(machine, kernel, has_lines ? &arm_arch : &arm_edge_arch, error);
+    return code == 0 ? tell_start(machine, error) : code;
 }
 
 /* ---- processors ---- */
@@ -239,8 +291,10 @@ static int arm_enter(struct machine *machine, visor_vcpu *vcpu, vmm_error *error
         .pc = arm->common.entry.entry,
         .pstate = EL1H_MASKED,
     };
-    int code = visor_aarch64_set_regs(vcpu, &regs);
+    int code = 0;
 
+    if (visor_vm_cap(machine->vm, VISOR_CAP_BOOT_CONTEXT) == 0)
+        code = visor_aarch64_set_regs(vcpu, &regs);
     return code < 0 ? vmm_fail_visor(error, code, "cannot set up the vCPU") : 0;
 }
 

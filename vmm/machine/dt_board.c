@@ -88,6 +88,19 @@ void dt_board_free_devices(struct machine *machine)
     pvpanic_free(board->pvpanic);
 }
 
+size_t dt_board_lines(uint32_t gsis[8], const struct machine *machine)
+{
+    size_t count = 0;
+
+    for (uint32_t i = 0; i < MACHINE_SERIAL_PORTS; i++) {
+        if (machine->serial[i] != NULL)
+            gsis[count++] = SERIAL_IRQ + i;
+    }
+    for (uint32_t i = 0; i < 4; i++)
+        gsis[count++] = PCI_IRQ + i;
+    return count;
+}
+
 /* ---- the tree ---- */
 
 void dt_board_interrupt(struct dt *dt, const struct dt_board_arch *arch, uint32_t irq)
@@ -254,6 +267,9 @@ int dt_board_load(struct machine *machine, const struct boot_image *kernel,
     board->dt_gpa = DT_BOARD_RAM_GPA;
     if (size > TREE_MAX)
         board->dt_gpa += (size - TREE_MAX) & ~(TREE_MAX - 1);
+    board->dt_area = DT_BOARD_RAM_GPA + size - board->dt_gpa;
+    if (board->dt_area > TREE_MAX)
+        board->dt_area = TREE_MAX;
     config.ceiling_gpa = board->dt_gpa;
     code = arch->load(&board->entry, kernel, &config, error);
     if (code == 0)

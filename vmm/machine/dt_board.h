@@ -38,7 +38,7 @@ struct dt_board {
     pci_config pci;
     pvpanic *pvpanic;
     struct boot_dt_entry entry;
-    uint64_t dt_gpa;
+    uint64_t dt_gpa, dt_area; /* the device tree, and the bytes that are free for it */
 };
 
 /* What differs. */
@@ -67,6 +67,9 @@ void dt_board_free_devices(struct machine *machine);
 /* Loads the kernel, builds the tree (machine->tree) and puts it into guest memory. */
 int dt_board_load(struct machine *machine, const struct boot_image *kernel,
                   const struct dt_board_arch *arch, vmm_error *error);
+
+/* The lines that devices may raise; returns how many, at most 8. */
+size_t dt_board_lines(uint32_t gsis[8], const struct machine *machine);
 
 /* "interrupts" with one line. */
 void dt_board_interrupt(struct dt *dt, const struct dt_board_arch *arch, uint32_t irq);
