@@ -188,7 +188,9 @@ VISOR_API int visor_aarch64_get_features(visor_aarch64_features *out, visor_vcpu
 /*
  * visor_vm_set_irq() and irq events speak of SPIs: gsi n is INTID 32 + n unless routed otherwise.
  * Groups of visor_irqchip_reg; offsets are those of the GIC specification, values of registers are
- * 32 bits wide unless said otherwise.
+ * 32 bits wide unless said otherwise. With a GICv2 the registers that each vCPU has of its own in the
+ * distributor are those of vcpu, and there are no line levels: after a list has been set, an SPI
+ * that is pending and not edge-triggered has a line that is high.
  */
 enum visor_aarch64_gic_group {
     VISOR_GIC_DISTRIBUTOR = 1,   /* GICD_ at offset */

@@ -303,6 +303,10 @@ const char *visor__option_get(const visor_hypervisor *hv, const char *name);
 int visor__option_number(uint64_t *out, const visor_hypervisor *hv, const char *name,
                          uint64_t fallback, uint64_t max);
 
+/* The routes of a gsi, as many as there is room for; returns how many. For hypervisors that let
+ * lines reach their chip directly. Takes the VM lock. */
+size_t visor__irq_routes_of(visor_route *out, size_t capacity, visor_vm *vm, uint32_t gsi);
+
 /* Marks a page of a logging slot dirty in the core's own bitmap. VM lock. */
 void visor__dirty_mark(visor_vm *vm, uint32_t slot, uint64_t page);
 

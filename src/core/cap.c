@@ -106,8 +106,12 @@ static bool left_out(const visor_vm *vm, visor_cap cap)
     case VISOR_CAP_READ_ONLY: return vm->config.no_read_only;
     case VISOR_CAP_IRQ_LINES:
     case VISOR_CAP_IRQFD:
-    case VISOR_CAP_IRQFD_RESAMPLE:
-    case VISOR_CAP_MSI: return vm->config.irqchip == VISOR_IRQCHIP_NONE;
+    case VISOR_CAP_IRQFD_RESAMPLE: return vm->config.irqchip == VISOR_IRQCHIP_NONE;
+    /* Arm's messages go to an ITS; before it is decided whether there is one, they may. */
+    case VISOR_CAP_MSI:
+        return vm->config.irqchip == VISOR_IRQCHIP_NONE ||
+               (vm->config.arch == VISOR_ARCH_AARCH64 && vm->configured &&
+                vm->machine.aarch64.its == VISOR_OFF);
     case VISOR_CAP_SNAPSHOT:
         return vm->config.protection != VISOR_UNPROTECTED &&
                vm->config.protection != VISOR_UNPROTECTED_FIRMWARE;

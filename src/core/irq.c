@@ -317,6 +317,20 @@ size_t visor__irq_routes(visor_route *out, size_t capacity, visor_vm *vm)
     return count;
 }
 
+size_t visor__irq_routes_of(visor_route *out, size_t capacity, visor_vm *vm, uint32_t gsi)
+{
+    const struct visor__irq_table *table = vm->irq;
+    size_t count = 0;
+
+    visor__mutex_lock(&vm->lock);
+    for (size_t i = 0; i < table->route_count && count < capacity; i++) {
+        if (table->routes[i].gsi == gsi)
+            out[count++] = table->routes[i];
+    }
+    visor__mutex_unlock(&vm->lock);
+    return count;
+}
+
 int visor_vm_send_msi(visor_vm *vm, const visor_msi *msi)
 {
     static const char op[] = "visor_vm_send_msi";

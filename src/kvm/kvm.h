@@ -182,14 +182,16 @@ int kvm_vcpu_native_enable(visor_vcpu *vcpu, uint32_t number, const uint64_t arg
 extern const struct visor__vcpu_ops kvm_vcpu_ops;
 
 /* kvm_event.c */
+/* set_irq: where KVM_IRQ_LINE follows the routes, and where it names an input of the chip. */
 int kvm_set_irq(visor_vm *vm, uint32_t gsi, bool level);
+int kvm_set_routed_irq(visor_vm *vm, uint32_t gsi, bool level);
 int kvm_add_event(visor_vm *vm, uint32_t gsi, visor_event event, visor_event resample);
 int kvm_remove_event(visor_vm *vm, uint32_t gsi, visor_event event);
 int kvm_set_routes(visor_vm *vm, const visor_route *routes, size_t count);
 int kvm_send_msi(visor_vm *vm, const visor_msi *msi);
-#define KVM_IRQ_OPS_COMMON                                                                \
-    .set_irq = kvm_set_irq, .add_event = kvm_add_event, .remove_event = kvm_remove_event, \
-    .set_routes = kvm_set_routes, .send_msi = kvm_send_msi
+#define KVM_IRQ_OPS_COMMON                                                                      \
+    .add_event = kvm_add_event, .remove_event = kvm_remove_event, .set_routes = kvm_set_routes, \
+    .send_msi = kvm_send_msi
 extern const struct visor__irq_ops kvm_irq_ops;
 
 extern const struct visor__io_event_ops kvm_io_event_ops;
@@ -224,7 +226,7 @@ int kvm_arch_vm_type(unsigned long *out, visor_vm *vm);
 int kvm_arch_vm_init(visor_vm *vm);
 /* The kernel's number of a chip that the core has checked. */
 uint32_t kvm_arch_route_chip(visor_chip chip);
-/* The number that KVM_IRQ_LINE wants for a gsi. */
+/* The number that KVM_IRQ_LINE wants for a gsi, or for an input of the chip. */
 uint32_t kvm_arch_irq_line(uint32_t gsi);
 /* The number of the capability for protected VMs; 0 if the architecture has none. */
 uint32_t kvm_arch_protected_cap(void);

@@ -59,6 +59,9 @@ int64_t kvm_arch_cap(visor_hypervisor *hv, visor_vm *vm, visor_cap cap)
     case VISOR_CAP_HW_BREAKPOINTS: return kvm_check(fd, KVM_CAP_GUEST_DEBUG_HW_BPS);
     case VISOR_CAP_HW_WATCHPOINTS: return kvm_check(fd, KVM_CAP_GUEST_DEBUG_HW_WPS);
     case VISOR_CAP_AARCH64_COUNTER_OFFSET: return kvm_check(fd, KVM_CAP_COUNTER_OFFSET) > 0;
+    case VISOR_CAP_AARCH64_GIC_V2:
+    case VISOR_CAP_AARCH64_GIC_V3:
+    case VISOR_CAP_AARCH64_ITS: return kvm_aarch64_gic_cap(hv, vm, cap);
     default: return kvm_aarch64_vcpu_cap(hv, vm, cap);
     }
 }
@@ -101,6 +104,12 @@ int kvm_arch_vm_init(visor_vm *vm)
     return ret < 0 ? ret : 0;
 }
 
+static void destroy(visor_vm *vm)
+{
+    kvm_aarch64_gic_destroy(vm);
+    kvm_vm_destroy(vm);
+}
+
 uint32_t kvm_arch_protected_cap(void)
 {
     return KVM_CAP_ARM_PROTECTED_VM;
@@ -135,41 +144,15 @@ int kvm_arch_paused(visor_vcpu *vcpu)
 
 /* ---- interrupts (api.rst 4.25) ---- */
 
-#define SPI_FIRST 32u
-
-uint32_t kvm_arch_route_chip(visor_chip chip)
-{
-    (void)chip;
-    return 0;
-}
-
-uint32_t kvm_arch_irq_line(uint32_t gsi)
-{
-    return (uint32_t)KVM_ARM_IRQ_TYPE_SPI << KVM_ARM_IRQ_TYPE_SHIFT | (SPI_FIRST + gsi);
-}
-
-static int set_line(visor_vm *vm, uint32_t type, uint32_t vcpu_id, uint32_t number, bool level)
-{
-    struct kvm_irq_level line = {
-        .irq = (vcpu_id >> 8 & KVM_ARM_IRQ_VCPU2_MASK) << KVM_ARM_IRQ_VCPU2_SHIFT |
-               type << KVM_ARM_IRQ_TYPE_SHIFT |
-               (vcpu_id & KVM_ARM_IRQ_VCPU_MASK) << KVM_ARM_IRQ_VCPU_SHIFT | number,
-        .level = level,
-    };
-    int ret = kvm_ioctl_quiet(kvm_vm_of(vm)->fd, KVM_IRQ_LINE, (uintptr_t)&line);
-
-    return ret < 0 ? kvm_error("KVM_IRQ_LINE", -ret, "input %u of vCPU %u", number, vcpu_id) : 0;
-}
-
 static int set_private_irq(visor_vm *vm, uint32_t vcpu_id, uint32_t intid, bool level)
 {
-    return set_line(vm, KVM_ARM_IRQ_TYPE_PPI, vcpu_id, intid, level);
+    return kvm_aarch64_set_line(vm, KVM_ARM_IRQ_TYPE_PPI, vcpu_id, intid, level);
 }
 
 static int set_irq_input(visor_vm *vm, uint32_t vcpu_id, bool fiq, bool level)
 {
-    return set_line(vm, KVM_ARM_IRQ_TYPE_CPU, vcpu_id,
-                    fiq ? KVM_ARM_IRQ_CPU_FIQ : KVM_ARM_IRQ_CPU_IRQ, level);
+    return kvm_aarch64_set_line(vm, KVM_ARM_IRQ_TYPE_CPU, vcpu_id,
+                                fiq ? KVM_ARM_IRQ_CPU_FIQ : KVM_ARM_IRQ_CPU_IRQ, level);
 }
 
 static int outputs(uint32_t *out, visor_vcpu *vcpu)
@@ -247,14 +230,19 @@ const struct visor__hv_ops kvm_hv_ops = {KVM_HV_OPS_COMMON};
 
 const struct visor__vm_ops kvm_vm_ops = {
     KVM_VM_OPS_COMMON,
-    .destroy = kvm_vm_destroy,
+    .destroy = destroy,
     .seal = kvm_aarch64_seal,
 };
 const struct visor__vcpu_ops kvm_vcpu_ops = {
     KVM_VCPU_OPS_COMMON,
     .reset = kvm_aarch64_reset,
 };
-const struct visor__irq_ops kvm_irq_ops = {KVM_IRQ_OPS_COMMON};
+const struct visor__irq_ops kvm_irq_ops = {
+    KVM_IRQ_OPS_COMMON,
+    .set_irq = kvm_set_routed_irq,
+    .get_regs = kvm_aarch64_gic_get_regs,
+    .set_regs = kvm_aarch64_gic_set_regs,
+};
 
 static const struct visor__aarch64_ops aarch64_ops = {
     .configure = kvm_aarch64_configure,

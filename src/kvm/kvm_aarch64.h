@@ -13,7 +13,9 @@
  * kvm_aarch64_reg.c    KVM's numbers of registers and the public ones, without a kernel
  * kvm_aarch64_exit.c   exits and their answers
  * kvm_aarch64_debug.c  guest debugging
- * kvm_aarch64_gic.c    the interrupt controller
+ * kvm_aarch64_gic.c    the interrupt controller: choosing and creating it, lines
+ * kvm_aarch64_gic_state.c  saving and restoring it
+ * kvm_aarch64_gic_regs.c   which registers that are, and KVM's names of them, without a kernel
  */
 
 #define KVM_AARCH64_BREAKPOINTS 16 /* the architecture's most, of each of the two kinds */
@@ -98,7 +100,16 @@ int kvm_aarch64_gic_configure(visor_vm *vm, visor_aarch64_config *config);
 int kvm_aarch64_gic_seal(visor_vm *vm);
 /* Closes the devices, if there are any. */
 void kvm_aarch64_gic_destroy(visor_vm *vm);
-/* As the members of visor__irq_ops. */
+/* An input of a vCPU, KVM_ARM_IRQ_TYPE_PPI or CPU, the latter without a GIC inside, too. VM lock.
+ */
+int kvm_aarch64_set_line(visor_vm *vm, uint32_t type, uint32_t vcpu_id, uint32_t number,
+                         bool level);
+/*
+ * KVM names some things of a vCPU by the order of creation up to Linux 6.6, by its id from then on:
+ * EUNSUPPORTED if these differ. VM lock.
+ */
+int kvm_aarch64_gic_check_index(const visor_vm *vm, uint32_t vcpu_id, const char *operation);
+/* kvm_aarch64_gic_state.c: as the members of visor__irq_ops. */
 int kvm_aarch64_gic_get_regs(visor_irqchip_reg *out, size_t capacity, visor_vm *vm);
 int kvm_aarch64_gic_set_regs(visor_vm *vm, const visor_irqchip_reg *regs, size_t count);
 /* VISOR_CAP_AARCH64_GIC_V2, GIC_V3, ITS; vm is NULL when the host is asked. */

@@ -174,7 +174,7 @@ int kvm_aarch64_configure(visor_vm *vm, visor_aarch64_config *config)
     if (ret == 0)
         ret = decide_mte(config, vm);
     if (ret == 0 && vm->config.irqchip == VISOR_IRQCHIP_KERNEL)
-        ret = visor__unsupported(vm->hv, op_configure, "it has no interrupt chip yet");
+        ret = kvm_aarch64_gic_configure(vm, config);
     if (ret == 0)
         ret = decide_el2(config, vm);
     return ret;
@@ -269,6 +269,9 @@ int kvm_aarch64_seal(visor_vm *vm)
     const visor_aarch64_config *config = &vm->machine.aarch64;
     int ret = 0;
 
+    /* The PMU's interrupt needs a complete GIC. */
+    if (vm->config.irqchip == VISOR_IRQCHIP_KERNEL)
+        ret = kvm_aarch64_gic_seal(vm);
     for (visor_vcpu *vcpu = vm->vcpus; ret == 0 && vcpu != NULL; vcpu = vcpu->next) {
         if (vcpu->closed)
             continue;

@@ -52,6 +52,23 @@ int kvm_set_irq(visor_vm *vm, uint32_t gsi, bool level)
     return ret < 0 ? kvm_error("KVM_IRQ_LINE", -ret, "gsi %u", gsi) : 0;
 }
 
+/* To each pin that the gsi is routed to, and a message for a rise, as the kernel does for events
+ * and on x86. */
+int kvm_set_routed_irq(visor_vm *vm, uint32_t gsi, bool level)
+{
+    visor_route routes[4];
+    size_t count = visor__irq_routes_of(routes, sizeof(routes) / sizeof(routes[0]), vm, gsi);
+    int ret = 0;
+
+    for (size_t i = 0; i < count && ret >= 0; i++) {
+        if (!routes[i].is_msi)
+            ret = kvm_set_irq(vm, routes[i].pin, level);
+        else if (level)
+            ret = kvm_send_msi(vm, &routes[i].msi);
+    }
+    return ret < 0 ? ret : 0;
+}
+
 int kvm_add_event(visor_vm *vm, uint32_t gsi, visor_event event, visor_event resample)
 {
     struct kvm_irqfd irqfd = {.fd = (uint32_t)event, .gsi = gsi};

@@ -138,6 +138,7 @@ const struct visor__vm_ops kvm_vm_ops = {KVM_VM_OPS_COMMON, .destroy = vm_destro
 const struct visor__vcpu_ops kvm_vcpu_ops = {KVM_VCPU_OPS_COMMON};
 const struct visor__irq_ops kvm_irq_ops = {
     KVM_IRQ_OPS_COMMON,
+    .set_irq = kvm_set_routed_irq,
     .get_regs = kvm_riscv_aia_get_regs,
     .set_regs = kvm_riscv_aia_set_regs,
 };

@@ -350,7 +350,7 @@ const struct visor__hv_ops kvm_hv_ops = {
 
 const struct visor__vm_ops kvm_vm_ops = {KVM_VM_OPS_COMMON, .destroy = kvm_vm_destroy};
 const struct visor__vcpu_ops kvm_vcpu_ops = {KVM_VCPU_OPS_COMMON};
-const struct visor__irq_ops kvm_irq_ops = {KVM_IRQ_OPS_COMMON};
+const struct visor__irq_ops kvm_irq_ops = {KVM_IRQ_OPS_COMMON, .set_irq = kvm_set_irq};
 
 static const struct visor__x86_ops x86_ops = {
     .ready_for_interrupt = ready_for_interrupt,
