@@ -227,6 +227,7 @@ static const struct dt_board_arch arm_arch = {
     .load = boot_arm64_load,
     .irq_address_cells = 2,
     .irq_cells = 3,
+    .irq_is_default = true,
     .interrupt = arm_interrupt,
     .pci_msi = arm_pci_msi,
     .nodes = arm_nodes,

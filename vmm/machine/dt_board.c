@@ -108,6 +108,8 @@ void dt_board_interrupt(struct dt *dt, const struct dt_board_arch *arch, uint32_
     uint32_t cells[3];
 
     arch->interrupt(cells, irq);
+    if (!arch->irq_is_default)
+        dt_u32(dt, "interrupt-parent", DT_PHANDLE_IRQCHIP);
     dt_cells(dt, "interrupts", cells, arch->irq_cells);
 }
 
@@ -236,7 +238,8 @@ static int build_tree(struct machine *machine, const struct dt_board_arch *arch,
     dt_string(&dt, "compatible", "linux,dummy-virt");
     dt_u32(&dt, "#address-cells", 2);
     dt_u32(&dt, "#size-cells", 2);
-    dt_u32(&dt, "interrupt-parent", DT_PHANDLE_IRQCHIP);
+    if (arch->irq_is_default)
+        dt_u32(&dt, "interrupt-parent", DT_PHANDLE_IRQCHIP);
     add_memory(&dt, machine);
     add_serial_nodes(&dt, machine, arch);
     add_pvpanic(&dt);

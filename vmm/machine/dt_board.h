@@ -45,6 +45,9 @@ struct dt_board {
 struct dt_board_arch {
     int (*load)(struct boot_dt_entry *out, const struct boot_image *kernel,
                 const struct boot_dt_config *config, vmm_error *error);
+    /* The interrupt controller is the parent of all that names none. Not where the processors have
+     * controllers of their own: they would be below it. */
+    bool irq_is_default;
     uint32_t irq_address_cells; /* #address-cells of the interrupt controller */
     uint32_t irq_cells;         /* #interrupt-cells of it, at most 3 */
     /* The cells of an interrupt line that is high while it is wanted. */
