@@ -46,6 +46,17 @@ static int check_id(visor_vm *vm, uint32_t id)
     return 0;
 }
 
+/* Whether what the VM was configured as has a place for this vCPU: an IMSIC. VM lock. */
+static int check_place(const visor_vm *vm, uint32_t id)
+{
+    if (vm->config.arch != VISOR_ARCH_RISCV64 || vm->config.irqchip == VISOR_IRQCHIP_NONE ||
+        id < vm->machine.riscv.vcpu_count)
+        return 0;
+    visor__error(VISOR_ELIMIT, "", "visor_vcpu_create", "vCPU %u: the VM was configured for %u", id,
+                 vm->machine.riscv.vcpu_count);
+    return visor__error_hint("set vcpu_count in visor_riscv_config");
+}
+
 int visor_vcpu_create(visor_vcpu **out, visor_vm *vm, uint32_t id)
 {
     const struct visor_backend *backend = vm->hv->backend;
@@ -65,6 +76,8 @@ int visor_vcpu_create(visor_vcpu **out, visor_vm *vm, uint32_t id)
     ret = check_id(vm, id);
     if (ret == 0)
         ret = visor__vm_configure_default(vm);
+    if (ret == 0)
+        ret = check_place(vm, id);
     if (ret == 0)
         ret = backend->vcpu->create(vcpu);
     if (ret == 0) {

@@ -56,6 +56,7 @@ int kvm_riscv_aia_configure(visor_vm *vm, visor_riscv_config *config);
 /* From seal(): sets the addresses and completes it. */
 int kvm_riscv_aia_seal(visor_vm *vm);
 /* As the members of visor__irq_ops. */
+int kvm_riscv_aia_send_msi(visor_vm *vm, const visor_msi *msi);
 int kvm_riscv_aia_get_regs(visor_irqchip_reg *out, size_t capacity, visor_vm *vm);
 int kvm_riscv_aia_set_regs(visor_vm *vm, const visor_irqchip_reg *regs, size_t count);
 

@@ -119,14 +119,10 @@ static int set_irq_input(visor_vm *vm, uint32_t vcpu_id, bool level)
 /* KVM lets the vCPU that was created first start at once. */
 int kvm_arch_vcpu_init(visor_vcpu *vcpu)
 {
-    const visor_riscv_config *config = &vcpu->vm->machine.riscv;
     struct kvm_mp_state state = {
         .mp_state = vcpu->id == 0 ? KVM_MP_STATE_RUNNABLE : KVM_MP_STATE_STOPPED,
     };
 
-    if (vcpu->vm->config.irqchip != VISOR_IRQCHIP_NONE && vcpu->id >= config->vcpu_count)
-        return visor__error(VISOR_ELIMIT, "kvm", "visor_vcpu_create",
-                            "vCPU %u: the VM was configured for %u", vcpu->id, config->vcpu_count);
     return KVM_IOCTL(kvm_vcpu_of(vcpu)->fd, KVM_SET_MP_STATE, &state) < 0 ? visor_error_last()->code
                                                                           : 0;
 }
@@ -137,8 +133,11 @@ const struct visor__hv_ops kvm_hv_ops = {KVM_HV_OPS_COMMON};
 const struct visor__vm_ops kvm_vm_ops = {KVM_VM_OPS_COMMON, .destroy = vm_destroy, .seal = seal};
 const struct visor__vcpu_ops kvm_vcpu_ops = {KVM_VCPU_OPS_COMMON};
 const struct visor__irq_ops kvm_irq_ops = {
-    KVM_IRQ_OPS_COMMON,
     .set_irq = kvm_set_routed_irq,
+    .add_event = kvm_add_event,
+    .remove_event = kvm_remove_event,
+    .set_routes = kvm_set_routes,
+    .send_msi = kvm_riscv_aia_send_msi,
     .get_regs = kvm_riscv_aia_get_regs,
     .set_regs = kvm_riscv_aia_set_regs,
 };

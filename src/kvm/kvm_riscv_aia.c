@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "kvm/kvm_riscv.h"
 
@@ -61,26 +60,26 @@ int kvm_riscv_aia_configure(visor_vm *vm, visor_riscv_config *config)
 {
     struct kvm_riscv_vm *riscv = kvm_riscv_vm_of(vm);
     struct kvm_create_device device = {.type = KVM_DEV_TYPE_RISCV_AIA};
-    int ret = KVM_IOCTL(riscv->common.fd, KVM_CREATE_DEVICE, &device);
+    int ret;
 
-    if (ret < 0)
-        return ret;
-    ret = resolve_ids((int)device.fd, config);
+    /* A VM can have the device only once, so that an attempt that failed leaves it. */
+    if (riscv->aia_fd < 0) {
+        ret = KVM_IOCTL(riscv->common.fd, KVM_CREATE_DEVICE, &device);
+        if (ret < 0)
+            return ret;
+        riscv->aia_fd = (int)device.fd;
+    }
+    ret = resolve_ids(riscv->aia_fd, config);
     if (ret == 0)
-        ret = set_config((int)device.fd, "identities", KVM_DEV_RISCV_AIA_CONFIG_IDS,
-                         config->id_count);
+        ret =
+            set_config(riscv->aia_fd, "identities", KVM_DEV_RISCV_AIA_CONFIG_IDS, config->id_count);
     if (ret == 0)
-        ret = set_config((int)device.fd, "sources", KVM_DEV_RISCV_AIA_CONFIG_SRCS,
+        ret = set_config(riscv->aia_fd, "sources", KVM_DEV_RISCV_AIA_CONFIG_SRCS,
                          config->source_count);
     if (ret == 0)
-        ret = set_config((int)device.fd, "hart index bits", KVM_DEV_RISCV_AIA_CONFIG_HART_BITS,
+        ret = set_config(riscv->aia_fd, "hart index bits", KVM_DEV_RISCV_AIA_CONFIG_HART_BITS,
                          index_bits(config->vcpu_count));
-    if (ret < 0) {
-        close((int)device.fd);
-        return ret;
-    }
-    riscv->aia_fd = (int)device.fd;
-    return 0;
+    return ret;
 }
 
 /* KVM counts vCPUs in the order of their creation; the list has the newest first. */
@@ -114,6 +113,39 @@ int kvm_riscv_aia_seal(visor_vm *vm)
         ret = kvm_set_attr(fd, "completing the AIA", KVM_DEV_RISCV_AIA_GRP_CTRL,
                            KVM_DEV_RISCV_AIA_CTRL_INIT, NULL);
     return ret;
+}
+
+/* ---- messages ---- */
+
+/* Whether an address is in the IMSIC of a vCPU. */
+static bool has_imsic(const visor_vm *vm, uint64_t address)
+{
+    const visor_riscv_config *config = &vm->machine.riscv;
+    const visor_vcpu *vcpu = vm->vcpus;
+    uint64_t index = (address - config->imsic_gpa) / 0x1000;
+
+    while (vcpu != NULL && vcpu->id != index)
+        vcpu = vcpu->next;
+    return address >= config->imsic_gpa && vcpu != NULL;
+}
+
+/* KVM says 0 for a message that has arrived, and also if there is no IMSIC at its address; ENODEV
+ * or EINVAL if the IMSIC has no such register or identity. */
+int kvm_riscv_aia_send_msi(visor_vm *vm, const visor_msi *msi)
+{
+    struct kvm_msi native = {
+        .address_lo = (uint32_t)msi->address,
+        .address_hi = (uint32_t)(msi->address >> 32),
+        .data = msi->data,
+    };
+    int ret = kvm_ioctl_quiet(kvm_vm_of(vm)->fd, KVM_SIGNAL_MSI, (uintptr_t)&native);
+
+    if (ret == -ENODEV || ret == -EINVAL)
+        return 0;
+    if (ret < 0)
+        return kvm_error("KVM_SIGNAL_MSI", -ret, "address %#llx, data %#x",
+                         (unsigned long long)msi->address, msi->data);
+    return has_imsic(vm, msi->address);
 }
 
 /* ---- saving and restoring ---- */

@@ -368,7 +368,7 @@ static int arm(visor_vcpu *vcpu, uint64_t compare)
 
 static int set_timer(visor_vcpu *vcpu, const visor_riscv_timer *timer)
 {
-    visor_riscv_timer present;
+    visor_riscv_timer present = {0};
     int ret = get_timer(&present, vcpu);
 
     if (ret < 0)

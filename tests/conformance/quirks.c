@@ -22,6 +22,16 @@ static const struct quirk quirks[] = {
      "Linux's KVM on RISC-V takes memory that the host can only read for read-only slots alone"},
     {"kvm", HOST_RISCV64, "slots/arena_writable", QUIRK_DIFFERS, "*EACCESS*",
      "Linux's KVM on RISC-V takes memory that the host can only read for read-only slots alone"},
+    {"kvm", HOST_RISCV64, "irq/event", QUIRK_DIFFERS, "hung*",
+     "Linux's KVM on RISC-V raises the line of an event and does not lower it: one edge"},
+    {"kvm", HOST_RISCV64, "aia/high_identity", QUIRK_DIFFERS, "*exit kicked*",
+     "Linux's KVM changes 32 of the 64 bits of an IMSIC's register that it emulates"},
+    {"kvm", HOST_RISCV64, "mmio/extension", QUIRK_DIFFERS, "*is 0x80, should be 0xff*",
+     "Linux 6.12's KVM does not extend the sign of what it loads"},
+    {"kvm", HOST_RISCV64, "mmio/compressed_at_stack_pointer", QUIRK_DIFFERS,
+     "exit internal_error (suberror 1*",
+     "Linux's KVM takes a part of the offset in c.sdsp and c.swsp for a register, which must not "
+     "be 0"},
 
     /* The host's processor is QEMU's emulation of AMD's (7.2, Debian 12). */
     {"kvm", QEMU_X86, "debug/breakpoint", QUIRK_DIFFERS, "exit hlt*should be debug",

@@ -13,6 +13,33 @@ visor_riscv_regs riscv_regs(visor_vcpu *vcpu)
     return regs;
 }
 
+uint64_t riscv_reg(visor_vcpu *vcpu, enum visor_riscv_group group, uint32_t index)
+{
+    uint64_t value;
+
+    CHECK_OK(visor_riscv_get_reg(&value, vcpu, VISOR_RISCV_REG(group, index)));
+    return value;
+}
+
+void riscv_set_reg(visor_vcpu *vcpu, enum visor_riscv_group group, uint32_t index, uint64_t value)
+{
+    CHECK_OK(visor_riscv_set_reg(vcpu, VISOR_RISCV_REG(group, index), value));
+}
+
+bool riscv_has_isa(visor_vcpu *vcpu, enum riscv_isa isa)
+{
+    uint64_t value;
+
+    return visor_riscv_get_reg(&value, vcpu, VISOR_RISCV_REG(VISOR_RISCV_ISA, isa)) == 0 &&
+           value == 1;
+}
+
+void riscv_set_handler(struct guest *g, const struct code *handler)
+{
+    guest_put_code(g, RISCV_HANDLER, handler);
+    riscv_set_reg(g->vcpu, VISOR_RISCV_CSR, RISCV_STVEC, RISCV_HANDLER);
+}
+
 /* ---- what the cases that all architectures share need ---- */
 
 const uint64_t guest_base = 0x80000000u;
@@ -20,26 +47,24 @@ const uint64_t guest_code = 0x80010000u;
 const uint64_t guest_data = 0x80020000u;
 const uint64_t guest_hole = 0x90000000u;
 const uint64_t guest_done = 0x7f000000u;
-#define DONE  "lui t1, 0x7f000; sd t0, 0(t1);"
-#define AGAIN "2: j 2b;"
 
-VISOR_GUEST_ASM(load1, "lbu t0, 0(a0);" DONE AGAIN);
-VISOR_GUEST_ASM(load2, "lhu t0, 0(a0);" DONE AGAIN);
-VISOR_GUEST_ASM(load4, "lwu t0, 0(a0);" DONE AGAIN);
-VISOR_GUEST_ASM(load8, "ld t0, 0(a0);" DONE AGAIN);
-VISOR_GUEST_ASM(store1, "sb a1, 0(a0); li t0, 0;" DONE AGAIN);
-VISOR_GUEST_ASM(store2, "sh a1, 0(a0); li t0, 0;" DONE AGAIN);
-VISOR_GUEST_ASM(store4, "sw a1, 0(a0); li t0, 0;" DONE AGAIN);
-VISOR_GUEST_ASM(store8, "sd a1, 0(a0); li t0, 0;" DONE AGAIN);
+VISOR_GUEST_ASM(load1, "lbu t0, 0(a0);" RISCV_DONE RISCV_AGAIN);
+VISOR_GUEST_ASM(load2, "lhu t0, 0(a0);" RISCV_DONE RISCV_AGAIN);
+VISOR_GUEST_ASM(load4, "lwu t0, 0(a0);" RISCV_DONE RISCV_AGAIN);
+VISOR_GUEST_ASM(load8, "ld t0, 0(a0);" RISCV_DONE RISCV_AGAIN);
+VISOR_GUEST_ASM(store1, "sb a1, 0(a0); li t0, 0;" RISCV_DONE RISCV_AGAIN);
+VISOR_GUEST_ASM(store2, "sh a1, 0(a0); li t0, 0;" RISCV_DONE RISCV_AGAIN);
+VISOR_GUEST_ASM(store4, "sw a1, 0(a0); li t0, 0;" RISCV_DONE RISCV_AGAIN);
+VISOR_GUEST_ASM(store8, "sd a1, 0(a0); li t0, 0;" RISCV_DONE RISCV_AGAIN);
 VISOR_GUEST_ASM(fill, "li t0, 0;"
                       "3: beq t0, a2, 4f;"
                       "addi t0, t0, 1; sd t0, 0(a0); add a0, a0, a1; j 3b;"
-                      "4:" DONE AGAIN);
-VISOR_GUEST_ASM(watch, "3: lbu t0, 0(a0);" DONE "j 3b");
+                      "4:" RISCV_DONE RISCV_AGAIN);
+VISOR_GUEST_ASM(watch, "3: lbu t0, 0(a0);" RISCV_DONE "j 3b");
 VISOR_GUEST_ASM(spin, "3: ld t0, 0(a0); addi t0, t0, 1; sd t0, 0(a0); j 3b");
-VISOR_GUEST_ASM(count, "3: ld t0, 0(a0); addi t0, t0, 1; sd t0, 0(a0);" DONE
-                       "addi a1, a1, -1; bnez a1, 3b;" AGAIN);
-VISOR_GUEST_ASM(add, "ld t0, 0(a0); ld t1, 0(a1); add t0, t0, t1;" DONE AGAIN);
+VISOR_GUEST_ASM(count, "3: ld t0, 0(a0); addi t0, t0, 1; sd t0, 0(a0);" RISCV_DONE
+                       "addi a1, a1, -1; bnez a1, 3b;" RISCV_AGAIN);
+VISOR_GUEST_ASM(add, "ld t0, 0(a0); ld t1, 0(a1); add t0, t0, t1;" RISCV_DONE RISCV_AGAIN);
 
 const struct code *const guest_load[4] = {&load1, &load2, &load4, &load8};
 const struct code *const guest_store[4] = {&store1, &store2, &store4, &store8};
