@@ -164,7 +164,9 @@ VISOR_API int visor_aarch64_set_sve(visor_vcpu *vcpu, const void *image, size_t 
 typedef struct visor_aarch64_events {
     uint8_t serror_pending;
     uint8_t serror_has_esr;         /* serror_esr is valid: needs the RAS extension */
-    uint8_t external_abort_pending; /* to set only: a synchronous external abort on a data access */
+    /* To set only: a synchronous external abort on a data access, the one that an MMIO exit was
+     * for, if there is one that has not been completed. */
+    uint8_t external_abort_pending;
     uint8_t reserved[5];
     uint64_t serror_esr; /* the ISS of ESR_EL1 */
 } visor_aarch64_events;

@@ -205,10 +205,10 @@ static int copy_tags(visor_vm *vm, uint64_t gpa, uint64_t length, uint8_t *tags,
         if (done <= 0)
             return kvm_error(op, done < 0 ? -done : EFAULT, "guest memory at 0x%llx",
                              (unsigned long long)gpa);
-        /* The tags of so many bytes of memory. */
-        gpa += (uint64_t)done * 16;
-        length -= (uint64_t)done * 16;
-        tags += done;
+        /* Bytes of guest memory, whose tags have been copied: as many as there were, or less. */
+        gpa += (uint64_t)done;
+        length -= (uint64_t)done < length ? (uint64_t)done : length;
+        tags += done / 16;
     }
     return 0;
 }

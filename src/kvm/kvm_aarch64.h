@@ -71,6 +71,8 @@ int kvm_aarch64_put_vector(visor_vcpu *vcpu, unsigned n, const uint64_t value[2]
 
 /* Before the vCPU's state is set: completes what has been answered. */
 int kvm_aarch64_complete(visor_vcpu *vcpu, bool moves_pc);
+/* Takes an access back that has not been completed: the vCPU is at its instruction again. */
+int kvm_aarch64_abandon(visor_vcpu *vcpu);
 
 /* ---- kvm_aarch64_vcpu.c ---- */
 

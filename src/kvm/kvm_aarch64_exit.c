@@ -106,6 +106,27 @@ int kvm_aarch64_complete(visor_vcpu *vcpu, bool moves_pc)
     return ret < 0 ? ret : 0;
 }
 
+/* KVM completes an access of its own in any case: what that changes is put back. */
+int kvm_aarch64_abandon(visor_vcpu *vcpu)
+{
+    struct kvm_aarch64_vcpu *a = kvm_aarch64_vcpu_of(vcpu);
+    uint64_t x[31], pc;
+    int ret = kvm_aarch64_get_reg(&pc, vcpu, VISOR_AARCH64_PC);
+
+    a->assist = (struct visor__a64_assist){0};
+    if (a->common.due == KVM_EXIT_ARM_NISV)
+        a->common.due = 0;
+    if (!a->common.unsettled)
+        return ret;
+    for (uint32_t i = 0; ret == 0 && i < 31; i++)
+        ret = kvm_aarch64_get_reg(&x[i], vcpu, VISOR_AARCH64_X(i));
+    if (ret == 0)
+        ret = kvm_vcpu_complete(vcpu);
+    for (uint32_t i = 0; ret == 0 && i < 31; i++)
+        ret = kvm_aarch64_put_reg(vcpu, VISOR_AARCH64_X(i), x[i]);
+    return ret < 0 ? ret : kvm_aarch64_put_reg(vcpu, VISOR_AARCH64_PC, pc);
+}
+
 /* ---- hypercalls ---- */
 
 /*

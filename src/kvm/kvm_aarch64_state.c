@@ -427,7 +427,14 @@ static int set_events(visor_vcpu *vcpu, const void *buf)
                       .ext_dabt_pending = in->external_abort_pending != 0,
                       .serror_esr = in->serror_esr},
     };
+    int ret;
 
+    /* It is the pending access that aborts, if there is one. */
+    if (in->external_abort_pending != 0) {
+        ret = kvm_aarch64_abandon(vcpu);
+        if (ret < 0)
+            return ret;
+    }
     return KVM_IOCTL(kvm_vcpu_of(vcpu)->fd, KVM_SET_VCPU_EVENTS, &events);
 }
 
@@ -566,8 +573,10 @@ int kvm_arch_get_state(void *buf, size_t capacity, visor_vcpu *vcpu, enum visor_
 
 int kvm_arch_set_state(visor_vcpu *vcpu, enum visor__state piece, const void *buf, size_t length)
 {
-    int ret = kvm_aarch64_complete(vcpu, piece == VISOR__STATE_AARCH64_REGS);
+    int ret = 0;
 
+    if (piece != VISOR__STATE_AARCH64_EVENTS)
+        ret = kvm_aarch64_complete(vcpu, piece == VISOR__STATE_AARCH64_REGS);
     if (ret < 0)
         return ret;
     if (piece == VISOR__STATE_AARCH64_SVE)

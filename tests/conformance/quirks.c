@@ -64,6 +64,8 @@ static const struct quirk quirks[] = {
     /* The host's processor is QEMU's own, "max" (7.2, Debian 12). */
     {"kvm", QEMU_ARM, "mmio/sign_extension", QUIRK_DIFFERS, "*is 0x80, should be 0xffffff80",
      "QEMU 7.2 does not say in the syndrome of a data abort that the load extends the sign"},
+    {"kvm", QEMU_ARM, "features/memory_tags", QUIRK_DIFFERS, "tags?2? is 0x0, should be 0x5",
+     "QEMU 7.2 has two tags for all of a page"},
 
     /* The host's processor is Bochs' emulation of an Ivy Bridge (2.7). */
     {"kvm", HOST_BOCHS, "debug/single_step", QUIRK_DIFFERS, "exit->debug.pc is 0x1000*",

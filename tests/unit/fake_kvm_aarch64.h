@@ -158,7 +158,7 @@ static inline int fake_tags(const struct kvm_arm_copy_mte_tags *copy)
     kernel.tag_calls++;
     if (copy->flags == KVM_ARM_TAGS_FROM_GUEST)
         memset(copy->addr, kernel.tag_calls, 256);
-    return 256; /* a page, though more was asked for */
+    return 4096; /* a page, though more was asked for */
 }
 
 static inline int fake_list(struct kvm_reg_list *list)
