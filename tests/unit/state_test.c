@@ -75,7 +75,7 @@ TEST(sizes_are_those_of_the_format)
     CHECK_INT(found, VISOR__STATE_COUNT + VISOR__VM_STATE_COUNT);
 }
 
-/* A restored MSR may depend on these: the order is a promise (x86_64 guests on KVM). */
+/* A restored MSR may depend on these: the order is a promise (guests on KVM). */
 TEST(restoring_goes_in_the_right_order)
 {
     static const enum visor__state before[][2] = {
@@ -90,6 +90,10 @@ TEST(restoring_goes_in_the_right_order)
         {VISOR__STATE_X86_MSRS, VISOR__STATE_X86_NESTED},
         {VISOR__STATE_X86_REGS, VISOR__STATE_X86_EVENTS},
         {VISOR__STATE_X86_EVENTS, VISOR__STATE_X86_MP_STATE},
+        {VISOR__STATE_AARCH64_FEATURES, VISOR__STATE_AARCH64_FIRMWARE},
+        {VISOR__STATE_AARCH64_FIRMWARE, VISOR__STATE_AARCH64_SYSREGS},
+        {VISOR__STATE_AARCH64_FPSIMD, VISOR__STATE_AARCH64_SVE}, /* which clears what is above */
+        {VISOR__STATE_AARCH64_EVENTS, VISOR__STATE_AARCH64_MP_STATE},
     };
 
     for (size_t i = 0; i < sizeof(before) / sizeof(before[0]); i++)
