@@ -134,6 +134,41 @@ static void make_packed_bzimage(uint8_t *file, unsigned int packing)
     boot_put32(file + 0x24c, (uint32_t)size);
 }
 
+static void make_multiboot(uint8_t *file)
+{
+    const uint32_t flags = 0x10003;
+
+    boot_put32(file + 64, 0x1badb002);
+    boot_put32(file + 68, flags);
+    boot_put32(file + 72, -(0x1badb002 + flags));
+    boot_put32(file + 76, FLOOR + 64);
+    boot_put32(file + 80, FLOOR);
+    boot_put32(file + 88, FLOOR + 0x1000);
+    boot_put32(file + 92, FLOOR + 96);
+}
+
+/* As an ELF file of 32 bits. */
+static void make_multiboot_elf(uint8_t *file)
+{
+    memcpy(file,
+           "\x7f"
+           "ELF\1\1\1",
+           7);
+    put16(file + 16, 2);
+    put16(file + 18, 3);
+    boot_put32(file + 24, FLOOR);
+    boot_put32(file + 28, 52);
+    put16(file + 42, 32);
+    put16(file + 44, 1);
+    boot_put32(file + 52, 1);
+    boot_put32(file + 56, 512);
+    boot_put32(file + 64, FLOOR);
+    boot_put32(file + 68, 1024);
+    boot_put32(file + 72, 4096);
+    boot_put32(file + 512, 0x1badb002);
+    boot_put32(file + 520, -0x1badb002u);
+}
+
 static void make_file(uint8_t *file, unsigned int kind)
 {
     switch (kind) {
@@ -142,6 +177,8 @@ static void make_file(uint8_t *file, unsigned int kind)
     case 2: make_image(file, "ARMd"); break;
     case 3: make_image(file, "RSC\5"); break;
     case 4: make_zboot(file); break;
+    case 5: make_multiboot(file); break;
+    case 6: make_multiboot_elf(file); break;
     default:
         if (kind % 2 != 0)
             make_packed_bzimage(file, kind / 2 % PACKINGS);
@@ -166,9 +203,15 @@ static bool starts_outside(visor_memory *memory, uint64_t entry)
 
 static void load(const struct boot_image *kernel, const struct boot_config *common)
 {
+    static const struct boot_module module = {
+        .image = {.path = "module", .data = (const uint8_t *)"module", .size = 6}, .params = ""};
+    size_t header, module_count = boot_multiboot_find(&header, kernel) ? 1 : 0;
     static const struct boot_range map[] = {{0, 0xa0000, BOOT_RANGE_RAM}};
     const struct boot_x86_config x86 = {
         .common = *common,
+        .plain_params = common->params,
+        .modules = &module,
+        .module_count = common->initrd == NULL ? module_count : 0,
         .map = map,
         .map_count = 1,
         .info_gpa = 0x7000,

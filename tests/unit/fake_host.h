@@ -24,7 +24,8 @@ typedef struct fake_host {
     unsigned msi_count; /* all; the last FAKE_MSIS are kept */
     visor_io_event events[FAKE_EVENTS];
     unsigned event_count;
-    unsigned poweroffs, resets, panics, logs;
+    unsigned poweroffs, resets, panics, exits, logs;
+    uint32_t exit_status;
     char log[300]; /* the last line */
 } fake_host;
 
@@ -93,6 +94,14 @@ static void fake_request(void *context, vmm_request request)
     fake->panics += request == VMM_REQUEST_PANIC;
 }
 
+static void fake_exit(void *context, uint32_t status)
+{
+    fake_host *fake = context;
+
+    fake->exits++;
+    fake->exit_status = status;
+}
+
 static void fake_log(void *context, const char *line)
 {
     fake_host *fake = context;
@@ -116,6 +125,7 @@ static inline void fake_init(fake_host *fake, visor_memory *memory)
         .add_io_event = fake_add_io_event,
         .remove_io_event = fake_remove_io_event,
         .request = fake_request,
+        .exit = fake_exit,
         .request_context = fake,
         .log = fake_log,
         .log_context = fake,

@@ -5,7 +5,7 @@
 #include "devices/pci.h"
 #include "fake_host.h"
 
-#define ECAM   0xe0000000ull
+#define ECAM   0xc0000000ull
 #define WINDOW 0xd0000000ull
 
 struct model {

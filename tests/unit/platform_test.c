@@ -142,6 +142,7 @@ TEST(i8042_answers_and_resets)
 {
     fake_host fake;
     i8042 *controller;
+    unsigned resets;
 
     fake_init(&fake, NULL);
     REQUIRE_OK(i8042_create(&controller, &fake.host, NULL));
@@ -167,7 +168,31 @@ TEST(i8042_answers_and_resets)
     out8(&fake, 0x64, 0xd1);
     out8(&fake, 0x60, 0x02); /* output port with the reset line low */
     CHECK_INT(fake.resets, 2);
+    resets = fake.resets;
+    CHECK_INT(in8(&fake, 0x92), 0x02); /* A20 is on */
+    out8(&fake, 0x92, 0x00);
+    out8(&fake, 0x92, 0x02);
+    CHECK_INT(fake.resets, resets);
+    out8(&fake, 0x92, 0x03);
+    CHECK_INT(fake.resets, resets + 1);
     i8042_free(controller);
+}
+
+TEST(debug_exit_gives_a_status)
+{
+    fake_host fake;
+    debug_exit *device;
+
+    fake_init(&fake, NULL);
+    REQUIRE_OK(debug_exit_create(&device, &fake.host, NULL));
+    CHECK_INT(in8(&fake, 0xf4), 0);
+    CHECK_INT(fake.exits, 0);
+    out8(&fake, 0xf4, 0x10);
+    CHECK_INT(fake.exits, 1);
+    CHECK_INT(fake.exit_status, 33);
+    fake_access(&fake, VISOR_PIO, 0xf4, 4, true, 0x12345678);
+    CHECK_INT(fake.exit_status, 0x2468acf1);
+    debug_exit_free(device);
 }
 
 TEST(pm_powers_off_and_resets)

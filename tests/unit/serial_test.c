@@ -74,6 +74,25 @@ TEST(serial_passes_bytes_without_set_up)
     serial_free(line.uart);
 }
 
+TEST(debug_console_takes_bytes_and_is_known_by_what_it_reads_as)
+{
+    serial_config config = {.space = VISOR_PIO, .address = 0xe9, .debug_console = true};
+    struct line line;
+
+    REQUIRE(setup(&line));
+    serial_free(line.uart);
+    config.write = sink;
+    config.context = &line;
+    REQUIRE_OK(serial_create(&line.uart, &line.fake.host, &config, NULL));
+    CHECK_INT(line.fake.ranges[line.fake.range_count - 1].length, 1);
+    CHECK_INT(in8(&line.fake, 0xe9), 0xe9);
+    out8(&line.fake, 0xe9, 'x');
+    out8(&line.fake, 0xe9, 'y');
+    CHECK_INT(line.out_length, 2);
+    CHECK(memcmp(line.out, "xy", 2) == 0);
+    serial_free(line.uart);
+}
+
 /* What Linux's 8250 driver does to find out what it has (autoconfig). */
 TEST(serial_looks_like_a_16550a)
 {

@@ -53,7 +53,7 @@ static bool rig_attach(struct rig *rig, virtio_device *device)
 {
     if (!CHECK_OK(virtio_pci_create(&rig->transport, &rig->fake.host, rig->bus, device, NULL)))
         return false;
-    rig->config = 0xe0000000 + (1 << 15);
+    rig->config = 0xc0000000 + (1 << 15);
     rig->bar = peek(&rig->fake, rig->config + 0x10, 4);
     poke(&rig->fake, rig->config + 4, 2, 6);
     return true;

@@ -4,34 +4,18 @@
  * says to bad input. The guests are kernels of a few instructions, here beside what is expected of
  * them.
  */
-#include "unit.h"
+#include "guests.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <termios.h>
-#include <unistd.h>
 
-#include "command.h"
-
-/* ---- kernels: PVH, so they start in 32-bit protected mode with flat segments ---- */
-
-#define KERNEL(name, code)                                                      \
-    __asm__(".pushsection .rodata\n" #name "_start:\n.code32\n" code "\n" #name \
-            "_end:\n.code64\n.popsection\n");                                   \
-    extern const uint8_t name##_start[], name##_end[]
-
-/* Prints a character at COM1. */
-#define PRINT(character) "movw $0x3f8, %dx\n movb $" character ", %al\n outb %al, %dx\n"
-#define HANG             "cli\n 9: hlt\n jmp 9b\n"
-/* ACPI's way off: SLP_TYP 5, SLP_EN in PM1a_CNT. */
-#define POWEROFF "movw $0x604, %dx\n movw $0x3400, %ax\n outw %ax, %dx\n" HANG
+/* ---- kernels ---- */
 
 KERNEL(poweroff, PRINT("'#'") POWEROFF);
 KERNEL(reset, "movw $0xcf9, %dx\n movb $6, %al\n outb %al, %dx\n" HANG);
@@ -62,93 +46,6 @@ KERNEL(show_params, "movl 24(%ebx), %esi\n movw $0x3f8, %dx\n"
                     "1: lodsb\n testb %al, %al\n jz 2f\n outb %al, %dx\n jmp 1b\n 2:" POWEROFF);
 /* Prints a letter at each port. */
 KERNEL(two_ports, PRINT("'1'") "movw $0x2f8, %dx\n movb $'2', %al\n outb %al, %dx\n" POWEROFF);
-
-static char folder[] = "/tmp/visor-cli-XXXXXX";
-
-static const char *in_folder(const char *name)
-{
-    static char paths[8][64];
-    static int next;
-    char *path = paths[next++ % 8];
-
-    snprintf(path, sizeof(paths[0]), "%s/%s", folder, name);
-    return path;
-}
-
-static const char *write_file(const char *name, const void *data, size_t length)
-{
-    const char *path = in_folder(name);
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
-
-    CHECK(fd >= 0);
-    CHECK_INT(write(fd, data, length), length);
-    close(fd);
-    return path;
-}
-
-static void put(uint8_t *at, uint64_t value, int width)
-{
-    for (int i = 0; i < width; i++)
-        at[i] = (uint8_t)(value >> (8 * i));
-}
-
-/* An ELF file around the code, loaded at 1 MiB, with the note that names its entry point. */
-static const char *write_kernel(const uint8_t *start, const uint8_t *end)
-{
-    static const uint8_t magic[] = {0x7f, 'E', 'L', 'F', 2, 1, 1};
-    size_t length = (size_t)(end - start);
-    uint8_t file[1024] = {0};
-
-    memcpy(file, magic, sizeof(magic));
-    put(file + 16, 2, 2);
-    put(file + 18, 62, 2);
-    put(file + 20, 1, 4);
-    put(file + 32, 64, 8);
-    put(file + 54, 56, 2);
-    put(file + 56, 2, 2);
-    put(file + 64, 1, 4); /* PT_LOAD */
-    put(file + 72, 256, 8);
-    put(file + 88, 0x100000, 8);
-    put(file + 96, length, 8);
-    put(file + 104, length, 8);
-    put(file + 120, 4, 4); /* PT_NOTE */
-    put(file + 128, 192, 8);
-    put(file + 152, 20, 8);
-    put(file + 192, 4, 4);
-    put(file + 196, 4, 4);
-    put(file + 200, 18, 4);
-    memcpy(file + 204, "Xen", 4);
-    put(file + 208, 0x100000, 4);
-    memcpy(file + 256, start, length);
-    return write_file("kernel", file, 256 + length);
-}
-#define WRITE_KERNEL(name) write_kernel(name##_start, name##_end)
-
-static const char *make_disk(const char *name, off_t length)
-{
-    const char *path = write_file(name, "", 0);
-
-    CHECK_INT(truncate(path, length), 0);
-    return path;
-}
-
-static const char *block_option(const char *path, const char *more)
-{
-    static char options[2][128];
-    static int next;
-    char *option = options[next++ % 2];
-
-    snprintf(option, sizeof(options[0]), "path=%s%s", path, more);
-    return option;
-}
-
-static struct command command;
-
-#define CHECK_OUTPUT(text)                                                                \
-    do {                                                                                  \
-        if (!CHECK(strstr(command.output, (text)) != NULL))                               \
-            printf("#   the output is \"%s\", without \"%s\"\n", command.output, (text)); \
-    } while (0)
 
 /* ---- the ends of a guest ---- */
 
@@ -728,12 +625,5 @@ TEST(info_tells_of_every_backend)
 
 int main(int argc, char **argv)
 {
-    char cleanup[64];
-    int failures;
-
-    if (mkdtemp(folder) == NULL)
-        return 1;
-    failures = unit_main(argc, argv);
-    snprintf(cleanup, sizeof(cleanup), "rm -r %s", folder);
-    return system(cleanup) != 0 || failures != 0; /* NOLINT(cert-env33-c): our own words */
+    return guests_main(argc, argv);
 }

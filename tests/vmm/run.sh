@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
 # run.sh [--cli] BUILD: tests of the visor command in the lab, on a real KVM: first its manners
-# (cli_test), then, without --cli, stock Debian kernels. BUILD may be static or one with sanitizers.
+# (cli_test) and what it is to test kernels and firmware (pc_test), then, without --cli, stock Debian kernels. BUILD may be static or one with sanitizers.
 # Prints TAP and "N passed, N failed, N skipped".
 set -u
 only_cli=
@@ -15,7 +15,7 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/visor-vmm-XXXXXX")
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
-passed=0 failed=0
+passed=0 failed=0 skipped=0
 
 check() { # check NAME COMMAND...: a line of TAP
     name=$1
@@ -33,17 +33,25 @@ check() { # check NAME COMMAND...: a line of TAP
 # ---- the command ----
 
 # A sanitizer would take fatal signals for itself; and with one there is more to load.
-"$lab" -t 400 -m 1024 -f "$visor" -e VISOR=/lab/visor -e ASAN_OPTIONS=handle_segv=0:handle_abort=0 \
-    x86_64 -- "$build/tests/vmm/cli_test" >"$work/cli" 2>&1
-status=$?
-grep -v '^1\.\.' "$work/cli"
-ok=$(grep -c '^ok ' "$work/cli")
-bad=$(grep -c '^not ok ' "$work/cli")
-skipped=$(grep -ci '^ok .*# skip' "$work/cli")
-passed=$((passed + ok - skipped)) failed=$((failed + bad))
-planned=$(sed -n 's/^1\.\.//p' "$work/cli")
-check "cli: the test program ran to its end" \
-    test "$((ok + bad)) $status" = "${planned:-0} $((bad > 0))"
+program() { # program NAME OPTION-OF-LAB...
+    name=$1
+    shift
+    "$lab" -t 400 -m 1024 -f "$visor" -e VISOR=/lab/visor "$@" \
+        -e ASAN_OPTIONS=handle_segv=0:handle_abort=0 \
+        x86_64 -- "$build/tests/vmm/${name}_test" >"$work/$name" 2>&1
+    status=$?
+    grep -v '^1\.\.' "$work/$name"
+    ok=$(grep -c '^ok ' "$work/$name")
+    bad=$(grep -c '^not ok ' "$work/$name")
+    skip=$(grep -ci '^ok .*# skip' "$work/$name")
+    passed=$((passed + ok - skip)) failed=$((failed + bad)) skipped=$((skipped + skip))
+    planned=$(sed -n 's/^1\.\.//p' "$work/$name")
+    check "$name: the test program ran to its end" \
+        test "$((ok + bad)) $status" = "${planned:-0} $((bad > 0))"
+}
+program cli
+bios=/usr/share/seabios/bios-256k.bin
+if [ -r $bios ]; then program pc -f $bios:/lab/bios -e SEABIOS=/lab/bios; else program pc; fi
 
 "$lab" x86_64 -- "$visor" info --json >"$work/json" 2>&1
 check "cli: info --json is JSON" python3 -m json.tool "$work/json"

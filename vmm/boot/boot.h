@@ -86,14 +86,24 @@ enum boot_unpack_where {
     BOOT_UNPACK_GUEST,
 };
 
+/* A file that a multiboot kernel is given. */
+struct boot_module {
+    struct boot_image image;
+    const char *params; /* "": none */
+};
+#define BOOT_MODULES 16
+
 struct boot_x86_config {
     struct boot_config common;
+    const char *plain_params; /* of multiboot kernels, instead of common.params */
+    const struct boot_module *modules;
+    size_t module_count; /* at most BOOT_MODULES */
     enum boot_unpack_where unpack;
     const struct boot_range *map; /* the memory map, sorted */
     size_t map_count;             /* at most 128, which is what the Linux protocol carries */
     uint64_t rsdp_gpa;            /* ACPI's root */
     uint64_t info_gpa;            /* a page for the structure that the kernel is started with */
-    uint64_t params_gpa;          /* a page for the command line */
+    uint64_t params_gpa;          /* a page for the command line; 32 KiB for multiboot kernels */
 };
 
 /* How to start it. */
@@ -101,20 +111,28 @@ struct boot_x86_entry {
     enum {
         BOOT_X86_LINUX64, /* long mode, identity mapped, RSI = info (Linux, x86/boot.rst, 64-bit) */
         BOOT_X86_PVH,     /* 32-bit protected mode, paging off, EBX = info (Xen's PVH) */
+        BOOT_X86_MULTIBOOT, /* the same, and EAX = BOOT_MULTIBOOT_MAGIC */
     } protocol;
     uint64_t entry;
     uint64_t info;
 };
 
-/* Loads a bzImage or an ELF file with a PVH note, whichever it is. */
+#define BOOT_MULTIBOOT_MAGIC 0x2badb002u
+
+/* Loads a bzImage, an ELF file with a PVH note, or a multiboot kernel, whichever it is. */
 int boot_x86_load(struct boot_x86_entry *out, const struct boot_image *kernel,
                   const struct boot_x86_config *config, vmm_error *error);
 
-/* The two loaders behind it, for files that boot_x86_load() has told apart. */
+/* The loaders behind it, for files that boot_x86_load() has told apart. */
 int boot_bzimage_load(struct boot_x86_entry *out, const struct boot_image *kernel,
                       const struct boot_x86_config *config, vmm_error *error);
 int boot_pvh_load(struct boot_x86_entry *out, const struct boot_image *kernel,
                   const struct boot_x86_config *config, vmm_error *error);
+
+int boot_multiboot_load(struct boot_x86_entry *out, const struct boot_image *kernel,
+                        const struct boot_x86_config *config, vmm_error *error);
+/* Whether there is a multiboot header, and where in the file. */
+bool boot_multiboot_find(size_t *offset, const struct boot_image *kernel);
 
 /* The longest command line that a Linux kernel of x86 keeps, without its NUL. */
 #define BOOT_X86_PARAMS_MAX 2047

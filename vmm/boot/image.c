@@ -114,16 +114,27 @@ int boot_check_params(const struct boot_config *config, size_t max, vmm_error *e
 int boot_x86_load(struct boot_x86_entry *out, const struct boot_image *kernel,
                   const struct boot_x86_config *config, vmm_error *error)
 {
-    char looks[BOOT_LOOKS_MAX];
-
     /* The magic of bzImage is looked for first: such a file may also be an EFI program. */
-    if (kernel->size >= 0x206 && memcmp(kernel->data + 0x202, "HdrS", 4) == 0)
+    bool is_bzimage = kernel->size >= 0x206 && memcmp(kernel->data + 0x202, "HdrS", 4) == 0;
+    char looks[BOOT_LOOKS_MAX];
+    size_t header;
+
+    /* An ELF file of 64 bits is entered by its PVH note, whatever else is in it. */
+    if (!is_bzimage && !boot_elf_is_for(kernel, BOOT_ELF_X86_64) &&
+        boot_multiboot_find(&header, kernel))
+        return boot_multiboot_load(out, kernel, config, error);
+    if (config->module_count != 0)
+        return vmm_fail(error, VISOR_EINVAL,
+                        "kernel '%s' is not a multiboot kernel: it takes no modules (--module)",
+                        kernel->path);
+    if (is_bzimage)
         return boot_bzimage_load(out, kernel, config, error);
     if (boot_elf_is(kernel))
         return boot_pvh_load(out, kernel, config, error);
     boot_identify(looks, sizeof(looks), kernel);
     return vmm_fail(error, VISOR_EFORMAT,
-                    "kernel '%s' is neither a bzImage nor an ELF file for x86-64: it is %s",
+                    "kernel '%s' is neither a bzImage, nor an ELF file for x86-64, nor a multiboot "
+                    "kernel: it is %s",
                     kernel->path, looks);
 }
 

@@ -47,6 +47,7 @@ enum serial_type {
 
 struct serial_option {
     bool given;
+    uint16_t debug_port; /* it is a debug console, there; 0: a serial port */
     enum serial_type type;
     char *path;
     bool console; /* the kernel's console */
@@ -56,13 +57,19 @@ struct serial_option {
 struct run_options {
     uint32_t cpus;
     uint64_t mem_mib;
-    char *kernel, *initrd, *hypervisor;
-    char *dump_fdt; /* write the device tree there instead of running */
-    char *params;   /* complete: the defaults, then what was given */
-    struct serial_option serial[MACHINE_SERIAL_PORTS];
+    char *kernel, *initrd, *hypervisor, *bios;
+    char *dump_fdt;     /* write the device tree there instead of running */
+    char *params;       /* complete: the defaults, then what was given */
+    char *plain_params; /* what was given */
+    struct {
+        const char *path, *params;
+    } modules[BOOT_MODULES];
+    size_t module_count;
+    struct serial_option serial[MACHINE_PORTS]; /* debug consoles last */
     virtio_blk_config disks[MACHINE_DISKS];
     size_t disk_count;
     bool entropy;
+    bool debug_exit;
     enum boot_unpack_where unpack;
     bool help;
 };

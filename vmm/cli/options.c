@@ -15,11 +15,12 @@
 
 static int parse_number(uint64_t *out, const char *text, const char *what, vmm_error *error)
 {
+    bool is_hex = strncmp(text, "0x", 2) == 0 && isxdigit((unsigned char)text[2]);
     unsigned long long value;
     char *end;
 
     errno = 0;
-    value = strtoull(text, &end, 10);
+    value = strtoull(text, &end, is_hex ? 16 : 10);
     if (!isdigit((unsigned char)text[0]) || *end != '\0')
         return vmm_fail(error, VISOR_EINVAL, "%s: '%s' is not a whole number", what, text);
     if (errno == ERANGE)
@@ -92,7 +93,7 @@ static int complete_params(struct run_options *options, vmm_error *error)
     }
     if (code == 0 && given != NULL)
         code = append_param(options, given, error);
-    free(given);
+    options->plain_params = given;
     return code;
 }
 
@@ -130,6 +131,22 @@ static int parse_disk(struct run_options *options, char *text, bool read_only, v
     return 0;
 }
 
+/* FILE[,TEXT]: the text may have commas of its own. */
+static int parse_module(struct run_options *options, char *text, vmm_error *error)
+{
+    char *params = strchr(text, ',');
+
+    if (options->module_count == BOOT_MODULES)
+        return vmm_fail(error, VISOR_EINVAL, "--module: at most %d modules", BOOT_MODULES);
+    if (params != NULL)
+        *params++ = '\0';
+    if (text[0] == '\0')
+        return vmm_fail(error, VISOR_EINVAL, "--module: FILE is missing");
+    options->modules[options->module_count].path = text;
+    options->modules[options->module_count++].params = params != NULL ? params : "";
+    return 0;
+}
+
 /* ---- serial ports ---- */
 
 static int parse_serial_type(enum serial_type *out, const char *value, vmm_error *error)
@@ -152,12 +169,35 @@ static int parse_serial_type(enum serial_type *out, const char *value, vmm_error
                     value != NULL ? value : "");
 }
 
+/* What crosvm has --serial hardware=debugcon for. */
+static int add_debug_console(struct run_options *options, const struct serial_option *port,
+                             uint64_t address, vmm_error *error)
+{
+    if (port->console || port->stdin_)
+        return vmm_fail(error, VISOR_EINVAL,
+                        "--serial: a debug console takes neither console nor stdin");
+    if (address == 0 || address > UINT16_MAX)
+        return vmm_fail(error, VISOR_EINVAL, "--serial: debugcon_port is 1 to 65535");
+    for (size_t i = MACHINE_SERIAL_PORTS; i < MACHINE_PORTS; i++) {
+        if (options->serial[i].given && options->serial[i].debug_port == address)
+            return vmm_fail(error, VISOR_EINVAL,
+                            "--serial: two debug consoles at one port (debugcon_port=PORT)");
+        if (options->serial[i].given)
+            continue;
+        options->serial[i] = *port;
+        options->serial[i].debug_port = (uint16_t)address;
+        return 0;
+    }
+    return vmm_fail(error, VISOR_EINVAL, "--serial: at most %d debug consoles",
+                    MACHINE_DEBUG_PORTS);
+}
+
 static int parse_serial(struct run_options *options, char *text, vmm_error *error)
 {
     struct serial_option port = {.given = true, .type = SERIAL_STDOUT};
     char *list = text, *key, *value, *path = NULL;
-    uint64_t number = 1;
-    bool typed = false;
+    uint64_t number = 1, address = DEBUG_CONSOLE;
+    bool typed = false, is_debug = false;
     int code = 0;
 
     while (code == 0 && next_pair(&list, &key, &value)) {
@@ -173,13 +213,18 @@ static int parse_serial(struct run_options *options, char *text, vmm_error *erro
         } else if (strcmp(key, "stdin") == 0) {
             code = parse_flag(&port.stdin_, value, key, error);
         } else if (strcmp(key, "hardware") == 0 && value != NULL) {
-            if (strcmp(value, "serial") != 0)
-                code =
-                    vmm_fail(error, VISOR_EINVAL, "--serial: hardware is serial, not '%s'", value);
+            is_debug = strcmp(value, "debugcon") == 0;
+            if (!is_debug && strcmp(value, "serial") != 0)
+                code = vmm_fail(error, VISOR_EINVAL,
+                                "--serial: hardware is serial or debugcon, not '%s'", value);
+        } else if (strcmp(key, "debugcon_port") == 0 && value != NULL) {
+            code = parse_number(&address, value, "--serial: debugcon_port", error);
         } else {
-            code =
-                vmm_fail(error, VISOR_EINVAL,
-                         "--serial: there is no key '%s' (type, path, num, console, stdin)", key);
+            code = vmm_fail(
+                error, VISOR_EINVAL,
+                "--serial: there is no key '%s' (type, path, num, console, stdin, hardware, "
+                "debugcon_port)",
+                key);
         }
     }
     if (code != 0)
@@ -188,14 +233,16 @@ static int parse_serial(struct run_options *options, char *text, vmm_error *erro
         return vmm_fail(error, VISOR_EINVAL, "--serial: type=stdout|file|unix|sink is missing");
     if (number < 1 || number > MACHINE_SERIAL_PORTS)
         return vmm_fail(error, VISOR_EINVAL, "--serial: num is 1 to %d", MACHINE_SERIAL_PORTS);
-    if (options->serial[number - 1].given)
-        return vmm_fail(error, VISOR_EINVAL, "--serial: port %d is given twice (num=N)",
-                        (int)number);
     if ((port.type == SERIAL_FILE || port.type == SERIAL_UNIX) && (path == NULL || *path == '\0'))
         return vmm_fail(error, VISOR_EINVAL, "--serial: this type needs path=...");
     if (port.type == SERIAL_UNIX && port.stdin_)
         return vmm_fail(error, VISOR_EINVAL, "--serial: a socket has its own input, no stdin");
     port.path = path;
+    if (is_debug)
+        return add_debug_console(options, &port, address, error);
+    if (options->serial[number - 1].given)
+        return vmm_fail(error, VISOR_EINVAL, "--serial: port %d is given twice (num=N)",
+                        (int)number);
     options->serial[number - 1] = port;
     return 0;
 }
@@ -256,6 +303,9 @@ enum {
     OPT_NO_RNG,
     OPT_DUMP_FDT,
     OPT_DECOMPRESS,
+    OPT_BIOS,
+    OPT_MODULE,
+    OPT_DEBUG_EXIT,
 };
 
 static int parse_option(struct run_options *options, int option, vmm_error *error)
@@ -287,6 +337,9 @@ static int parse_option(struct run_options *options, int option, vmm_error *erro
     case OPT_NO_RNG: options->entropy = false; return 0;
     case OPT_DUMP_FDT: return set_string(&options->dump_fdt, optarg, error);
     case OPT_DECOMPRESS: return parse_decompress(&options->unpack, optarg, error);
+    case OPT_MODULE: return parse_module(options, optarg, error);
+    case OPT_BIOS: return set_string(&options->bios, optarg, error);
+    case OPT_DEBUG_EXIT: options->debug_exit = true; return 0;
     case 'h': options->help = true; return 0;
     default: return VISOR_EINVAL;
     }
@@ -306,6 +359,9 @@ int run_options_parse(struct run_options *out, int argc, char **argv, vmm_error 
         {"hypervisor", required_argument, NULL, OPT_HYPERVISOR},
         {"no-rng", no_argument, NULL, OPT_NO_RNG},
         {"dump-fdt", required_argument, NULL, OPT_DUMP_FDT},
+        {"module", required_argument, NULL, OPT_MODULE},
+        {"bios", required_argument, NULL, OPT_BIOS},
+        {"debug-exit", no_argument, NULL, OPT_DEBUG_EXIT},
         {"decompress", required_argument, NULL, OPT_DECOMPRESS},
         {"help", no_argument, NULL, 'h'},
         {0},
@@ -322,11 +378,16 @@ int run_options_parse(struct run_options *out, int argc, char **argv, vmm_error 
     }
     if (code != 0 || out->help)
         return code;
-    if (optind == argc)
+    if (optind == argc && out->bios == NULL)
         return vmm_fail(error, VISOR_EINVAL, "a kernel is missing (see visor run --help)");
     if (optind + 1 < argc)
         return vmm_fail(error, VISOR_EINVAL, "one kernel only: what is '%s'?", argv[optind + 1]);
-    code = set_string(&out->kernel, argv[optind], error);
+    if (out->bios != NULL &&
+        (optind < argc || out->initrd != NULL || out->params != NULL || out->module_count != 0))
+        return vmm_fail(error, VISOR_EINVAL,
+                        "--bios boots from a disk: it takes no kernel, nor what is for one");
+    if (out->bios == NULL)
+        code = set_string(&out->kernel, argv[optind], error);
     if (code == 0)
         code = complete_serial(out, error);
     if (code == 0)
@@ -338,7 +399,9 @@ void run_options_free(struct run_options *options)
 {
     free(options->kernel);
     free(options->initrd);
+    free(options->bios);
     free(options->hypervisor);
     free(options->dump_fdt);
     free(options->params);
+    free(options->plain_params);
 }

@@ -14,11 +14,12 @@
 
 struct session {
     struct run_options options;
-    struct boot_image kernel, initrd;
+    struct boot_image kernel, initrd, bios;
+    struct boot_module modules[BOOT_MODULES];
     visor_hypervisor *hv;
     vmm_loop *loop;
     struct machine *machine;
-    struct console *consoles[MACHINE_SERIAL_PORTS];
+    struct console *consoles[MACHINE_PORTS];
     bool has_input; /* a port takes what is typed on standard input */
     int signals;    /* signalfd */
     int died_of;    /* the signal that ended us, or 0 */
@@ -29,13 +30,12 @@ void cli_run_help(void)
 {
     printf(
         "usage: visor run [options] KERNEL\n"
+        "       visor run [options] --bios FILE\n"
         "\n"
         "Boots a kernel of this computer's architecture in a new virtual machine. x86-64: a Linux\n"
-        "bzImage, or an ELF file (vmlinux) with a PVH note; aarch64 and riscv64: a Linux Image.\n"
-        "Packed kernels are unpacked. The serial console is on this terminal: Ctrl-A x ends, "
-        "Ctrl-A "
-        "h\n"
-        "shows more.\n"
+        "bzImage, an ELF file (vmlinux) with a PVH note, or a multiboot kernel; aarch64 and\n"
+        "riscv64: a Linux Image. Packed kernels are unpacked. The serial console is on this\n"
+        "terminal: Ctrl-A x ends, Ctrl-A h shows more.\n"
         "\n"
         "  -c, --cpus N           virtual processors (default 1)\n"
         "  -m, --mem MIB          memory in MiB (default 256)\n"
@@ -48,14 +48,20 @@ void cli_run_help(void)
         "      --serial type=TYPE[,num=N][,path=PATH][,console][,stdin]\n"
         "                         connects serial port N (1 to 4). TYPE: stdout; file or unix (a\n"
         "                         socket that listens) at PATH; sink. console: the kernel's own.\n"
-        "                         stdin: input from standard input. Default: type=stdout\n"
+        "                         stdin: input from standard input. Default: type=stdout. With\n"
+        "                         hardware=debugcon[,debugcon_port=N]: x86-64's debug console, at\n"
+        "                         port 0xe9 or N\n"
         "      --hypervisor SPEC  auto (default), or a name that `visor info` lists, with options "
         "in\n"
         "                         brackets: kvm[device=/dev/kvm]\n"
         "      --no-rng           no virtio-rng device\n"
-        "      --decompress WHO   who unpacks a bzImage: host, guest (its own code), or auto "
-        "(default):\n"
-        "                         the host where that comes to the same\n"
+        "      --decompress WHO   who unpacks a bzImage: host, guest (its own code), or auto, the\n"
+        "                         default: the host where that comes to the same\n"
+        "      --module FILE[,TEXT]\n"
+        "                         x86-64: a file for a multiboot kernel, with its command line;\n"
+        "                         may be repeated\n"
+        "      --bios FILE        x86-64: firmware (SeaBIOS), which boots from a disk\n"
+        "      --debug-exit       x86-64: writing N to port 0xf4 ends with status 2 * N + 1\n"
         "      --dump-fdt FILE    write the machine's device tree to FILE, and do not run it\n"
         "  -h, --help             this text\n"
         "\n"
@@ -227,12 +233,15 @@ static int make_machine(struct session *session, vmm_error *error)
     struct machine_config config = {
         .vcpu_count = options->cpus,
         .memory_size = options->mem_mib << 20,
-        .kernel = &session->kernel,
+        .kernel = options->bios == NULL ? &session->kernel : NULL,
+        .firmware = options->bios != NULL ? &session->bios : NULL,
         .initrd = options->initrd != NULL ? &session->initrd : NULL,
         .params = options->params,
+        .plain_params = options->plain_params != NULL ? options->plain_params : "",
         .disk_count = options->disk_count,
         .entropy = options->entropy,
         .unpack = options->unpack,
+        .debug_exit = options->debug_exit,
         .ended = on_ended,
         .log = on_log,
         .context = session,
@@ -240,14 +249,17 @@ static int make_machine(struct session *session, vmm_error *error)
     int code = 0;
 
     memcpy(config.disks, options->disks, sizeof(config.disks));
-    for (size_t i = 0; i < MACHINE_SERIAL_PORTS && code == 0; i++) {
+    memcpy(config.modules, session->modules, sizeof(config.modules));
+    config.module_count = options->module_count;
+    for (size_t i = 0; i < MACHINE_PORTS && code == 0; i++) {
         if (options->serial[i].given)
             code = console_create(&session->consoles[i], &options->serial[i], &config.serial[i],
                                   on_command, session, error);
+        config.serial[i].debug_port = options->serial[i].debug_port;
     }
     if (code == 0)
         code = machine_create(&session->machine, session->hv, &config, error);
-    for (size_t i = 0; i < MACHINE_SERIAL_PORTS && code == 0; i++) {
+    for (size_t i = 0; i < MACHINE_PORTS && code == 0; i++) {
         if (session->consoles[i] != NULL)
             code = console_attach(session->consoles[i], session->loop,
                                   machine_serial_port(session->machine, i), error);
@@ -261,11 +273,21 @@ static int set_up(struct session *session, vmm_error *error)
     const struct run_options *options = &session->options;
     int code;
 
-    if (boot_image_open(&session->kernel, options->kernel, "kernel", error) != 0)
+    if (options->kernel != NULL &&
+        boot_image_open(&session->kernel, options->kernel, "kernel", error) != 0)
+        return STATUS_ERROR;
+    if (options->bios != NULL &&
+        boot_image_open(&session->bios, options->bios, "firmware", error) != 0)
         return STATUS_ERROR;
     if (options->initrd != NULL &&
         boot_image_open(&session->initrd, options->initrd, "initrd", error) != 0)
         return STATUS_ERROR;
+    for (size_t i = 0; i < options->module_count; i++) {
+        session->modules[i].params = options->modules[i].params;
+        if (boot_image_open(&session->modules[i].image, options->modules[i].path, "module",
+                            error) != 0)
+            return STATUS_ERROR;
+    }
     code = open_hypervisor(session, error);
     if (code == 0)
         code = check_limits(session, error);
@@ -280,9 +302,10 @@ static int set_up(struct session *session, vmm_error *error)
 
 /* ---- running ---- */
 
-static int status_of(enum machine_end end, const char *why)
+static int status_of(const struct machine *machine, enum machine_end end, const char *why)
 {
     switch (end) {
+    case MACHINE_EXITED: return (int)(machine_exit_status(machine) & 0xff);
     case MACHINE_RUNNING:
     case MACHINE_STOPPED:
     case MACHINE_POWEROFF: return STATUS_OK;
@@ -323,7 +346,7 @@ static int run(struct session *session, vmm_error *error)
 
     if (code != 0)
         return STATUS_ERROR;
-    for (size_t i = 0; i < MACHINE_SERIAL_PORTS; i++)
+    for (size_t i = 0; i < MACHINE_PORTS; i++)
         session->has_input |= session->options.serial[i].stdin_;
     if (session->has_input && terminal_raw())
         cli_say("Ctrl-A x ends the machine, Ctrl-A h shows more");
@@ -331,16 +354,17 @@ static int run(struct session *session, vmm_error *error)
     if (code < 0)
         machine_stop(session->machine);
     machine_join(session->machine, &why);
-    return code < 0 ? STATUS_ERROR : status_of(machine_join(session->machine, &why), why.text);
+    return code < 0 ? STATUS_ERROR
+                    : status_of(session->machine, machine_join(session->machine, &why), why.text);
 }
 
 static void clean_up(struct session *session)
 {
-    for (size_t i = 0; i < MACHINE_SERIAL_PORTS; i++)
+    for (size_t i = 0; i < MACHINE_PORTS; i++)
         console_detach(session->consoles[i]);
     /* Disks first: what the guest wrote counts more than what it said. */
     machine_free(session->machine);
-    for (size_t i = 0; i < MACHINE_SERIAL_PORTS; i++)
+    for (size_t i = 0; i < MACHINE_PORTS; i++)
         console_free(session->consoles[i]);
     terminal_restore();
     vmm_loop_free(session->loop);
@@ -350,6 +374,9 @@ static void clean_up(struct session *session)
     visor_hypervisor_free(session->hv);
     boot_image_close(&session->kernel);
     boot_image_close(&session->initrd);
+    boot_image_close(&session->bios);
+    for (size_t i = 0; i < BOOT_MODULES; i++)
+        boot_image_close(&session->modules[i].image);
     run_options_free(&session->options);
 }
 

@@ -55,6 +55,8 @@ typedef struct vmm_host {
 
     /* Called on a vCPU thread: note it, kick the vCPUs, return. */
     void (*request)(void *request_context, vmm_request request);
+    /* The guest, a test, ends the machine with this exit status. In the same way. */
+    void (*exit)(void *request_context, uint32_t status);
     void *request_context;
     /* A line about something that the guest or the host did wrong, without newline; may be NULL. */
     void (*log)(void *log_context, const char *line);

@@ -7,6 +7,7 @@
 
 #define PORT_DATA    0x60
 #define PORT_COMMAND 0x64 /* read: status */
+#define PORT_A       0x92 /* system control port A: bit 0 resets, bit 1 is A20 */
 
 #define STATUS_OUTPUT_FULL 0x01
 #define STATUS_SYSTEM      0x04
@@ -114,6 +115,18 @@ static int handle_command(void *context, visor_vcpu *vcpu, visor_io *io)
     return VISOR_IO_DONE;
 }
 
+static int handle_port_a(void *context, visor_vcpu *vcpu, visor_io *io)
+{
+    i8042 *controller = context;
+
+    (void)vcpu;
+    if (!io->is_write)
+        visor_io_set_value(io, UINT64_MAX << 8 | 0x02);
+    else if (io->data[0] & 1)
+        controller->host->request(controller->host->request_context, VMM_REQUEST_RESET);
+    return VISOR_IO_DONE;
+}
+
 int i8042_create(i8042 **out, const vmm_host *host, vmm_error *error)
 {
     i8042 *controller = calloc(1, sizeof(*controller));
@@ -129,6 +142,9 @@ int i8042_create(i8042 **out, const vmm_host *host, vmm_error *error)
     if (result >= 0)
         result = vmm_map_io(host, VISOR_PIO, PORT_COMMAND, 1, handle_command, controller,
                             "keyboard controller", error);
+    if (result >= 0)
+        result = vmm_map_io(host, VISOR_PIO, PORT_A, 1, handle_port_a, controller,
+                            "system control port A", error);
     if (result < 0) {
         i8042_free(controller);
         return result;

@@ -28,10 +28,10 @@ typedef struct pci_config {
 #define PCI_ECAM_LENGTH 0x100000 /* bytes of ECAM for the one bus */
 
 /* A PC with up to 3 GiB of RAM below 0xc0000000. The ECAM must be reserved in the e820 map (or as
- * a PNP0C02 resource), else Linux does not use it. */
+ * a PNP0C02 resource), else Linux does not use it. SeaBIOS places BARs below 0xfec00000. */
 #define PCI_CONFIG_PC                                                          \
     {                                                                          \
-        .ecam = 0xe0000000, .window = 0xd0000000, .window_length = 0x10000000, \
+        .ecam = 0xc0000000, .window = 0xd0000000, .window_length = 0x2ec00000, \
         .gsi = {16, 17, 18, 19}, .ports = true                                 \
     }
 

@@ -20,11 +20,21 @@ void rtc_set_nvram(rtc *clock, uint8_t index, uint8_t value);
 
 /*
  * i8042 keyboard controller at ports 0x60 and 0x64 without keyboard or mouse: answers the
- * controller's self-test and configuration commands; command 0xfe asks for VMM_REQUEST_RESET.
+ * controller's self-test and configuration commands; command 0xfe asks for VMM_REQUEST_RESET. With
+ * it comes system control port A (0x92), the other way to that line and to A20, which is always on.
  */
 typedef struct i8042 i8042;
 int i8042_create(i8042 **out, const vmm_host *host, vmm_error *error);
 void i8042_free(i8042 *controller);
+
+/*
+ * Ends the machine with the exit status (value << 1) | 1 when a value is written there.
+ */
+#define DEBUG_EXIT_PORT   0xf4
+#define DEBUG_EXIT_LENGTH 4
+typedef struct debug_exit debug_exit;
+int debug_exit_create(debug_exit **out, const vmm_host *host, vmm_error *error);
+void debug_exit_free(debug_exit *device);
 
 /*
  * ACPI fixed hardware (ACPI 6.4, chapter 4.8), always in ACPI mode: SMI_CMD is 0 in the FADT. The

@@ -325,6 +325,20 @@ static int handle(void *context, visor_vcpu *vcpu, visor_io *io)
     return VISOR_IO_DONE;
 }
 
+static int handle_debug_console(void *context, visor_vcpu *vcpu, visor_io *io)
+{
+    serial *uart = context;
+
+    (void)vcpu;
+    pthread_mutex_lock(&uart->lock);
+    if (io->is_write)
+        transmit(uart, io->data[0]);
+    else
+        visor_io_set_value(io, DEBUG_CONSOLE);
+    pthread_mutex_unlock(&uart->lock);
+    return VISOR_IO_DONE;
+}
+
 int serial_create(serial **out, const vmm_host *host, const serial_config *config, vmm_error *error)
 {
     serial *uart = calloc(1, sizeof(*uart));
@@ -338,9 +352,13 @@ int serial_create(serial **out, const vmm_host *host, const serial_config *confi
     uart->msr = MSR_CTS | MSR_DSR | MSR_DCD;
     pthread_mutex_init(&uart->lock, NULL);
     pthread_cond_init(&uart->drained, NULL);
-    result =
-        vmm_map_io(host, config->space, config->address,
-                   (uint64_t)SERIAL_REGISTERS * config->stride, handle, uart, "serial port", error);
+    if (config->debug_console)
+        result = vmm_map_io(host, config->space, config->address, 1, handle_debug_console, uart,
+                            "debug console", error);
+    else
+        result = vmm_map_io(host, config->space, config->address,
+                            (uint64_t)SERIAL_REGISTERS * config->stride, handle, uart,
+                            "serial port", error);
     if (result < 0) {
         serial_free(uart);
         return result;

@@ -12,6 +12,9 @@ typedef struct serial_config {
     uint64_t address;
     uint32_t stride; /* bytes between registers: 1 on a PC */
     uint32_t gsi;
+    /* Not a UART but the debug console of Bochs and QEMU: one port that takes bytes and reads as
+     * 0xe9, by which it is known. */
+    bool debug_console;
     /*
      * Where the guest's bytes go: returns how many it took, at once. If it takes less than all, the
      * rest waits in the UART, whose transmitter then is not empty, until serial_write_ready(). A
@@ -30,6 +33,7 @@ typedef struct serial_config {
         .space = VISOR_PIO, .address = 0x3f8, .stride = 1, .gsi = 4 \
     }
 #define SERIAL_REGISTERS 8
+#define DEBUG_CONSOLE    0xe9 /* what it reads as, and where Bochs has it */
 
 int serial_create(serial **out, const vmm_host *host, const serial_config *config,
                   vmm_error *error);

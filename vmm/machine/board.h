@@ -27,7 +27,7 @@ struct machine {
     visor_vm *vm;
     vmm_host host;
     pci_bus *pci;
-    serial *serial[MACHINE_SERIAL_PORTS];
+    serial *serial[MACHINE_PORTS];
     virtio_pci *virtio[MACHINE_DISKS + 1];
     size_t virtio_count;
     void *board_data; /* the board's own */
@@ -35,9 +35,10 @@ struct machine {
     size_t tree_size;
     struct machine_cpu *cpus;
 
-    pthread_mutex_t lock; /* guards end and why */
+    pthread_mutex_t lock; /* guards end, exit_status and why */
     pthread_cond_t changed;
     enum machine_end end;
+    uint32_t exit_status;
     vmm_error why;
     atomic_bool ending;
     atomic_uint log_lines; /* that devices wanted to say */
@@ -53,6 +54,12 @@ struct machine_board {
     uint32_t max_vcpus;
     /* Where RAM of `size` bytes is; returns how many regions. */
     size_t (*regions)(visor_memory_region regions[MACHINE_REGIONS], uint64_t size);
+    /* Adds read-only memory for firmware, in order of addresses; the new count. NULL: this board
+     * takes no firmware, nor the other things of PCs: debug ports, debug exit. */
+    size_t (*add_firmware)(visor_memory_region regions[MACHINE_REGIONS], size_t count,
+                           uint64_t size);
+    /* Whether the file can be firmware. NULL as above. */
+    int (*check_firmware)(const struct boot_image *firmware, vmm_error *error);
     /* The most bytes of RAM when guest addresses have this many bits. */
     uint64_t (*max_memory)(unsigned int gpa_bits);
     visor_vm_config vm;
@@ -61,7 +68,8 @@ struct machine_board {
     int (*add_devices)(struct machine *machine, vmm_error *error);
     /* Each vCPU as it is created, in order of ids. NULL: nothing to do. */
     int (*init_vcpu)(struct machine *machine, visor_vcpu *vcpu, vmm_error *error);
-    /* The kernel (config.kernel, unpacked) and what it is told of the machine. */
+    /* The kernel (config.kernel, unpacked) and what it is told of the machine; or firmware, and
+     * then the kernel as it is, or NULL. */
     int (*load)(struct machine *machine, const struct boot_image *kernel, vmm_error *error);
     /* Points vCPU 0 at the kernel; the others wait until it starts them. */
     int (*enter)(struct machine *machine, visor_vcpu *vcpu, vmm_error *error);

@@ -47,6 +47,18 @@ static void on_request(void *context, vmm_request request)
     }
 }
 
+/* vmm_host.exit */
+static void on_guest_exit(void *context, uint32_t status)
+{
+    struct machine *machine = context;
+
+    pthread_mutex_lock(&machine->lock);
+    if (machine->end == MACHINE_RUNNING)
+        machine->exit_status = status;
+    pthread_mutex_unlock(&machine->lock);
+    machine_end(machine, MACHINE_EXITED, NULL);
+}
+
 #define LOG_LINES_MAX 100
 
 /* vmm_host.log: much of it is the guest's doing, which must not fill the log of the host. */
@@ -175,7 +187,7 @@ enum machine_end machine_join(struct machine *machine, vmm_error *why)
         pthread_cond_wait(&machine->changed, &machine->lock);
     pthread_mutex_unlock(&machine->lock);
     /* A vCPU may be waiting for a terminal that takes no output. */
-    for (size_t i = 0; i < MACHINE_SERIAL_PORTS; i++) {
+    for (size_t i = 0; i < MACHINE_PORTS; i++) {
         if (machine->serial[i] != NULL)
             serial_stop(machine->serial[i]);
     }
@@ -187,6 +199,11 @@ enum machine_end machine_join(struct machine *machine, vmm_error *why)
     if (why != NULL)
         *why = machine->why;
     return machine->end;
+}
+
+uint32_t machine_exit_status(const struct machine *machine)
+{
+    return machine->exit_status;
 }
 
 int machine_power_button(struct machine *machine)
@@ -204,7 +221,7 @@ const void *machine_tree(size_t *size, const struct machine *machine)
 
 serial *machine_serial_port(struct machine *machine, size_t n)
 {
-    return n < MACHINE_SERIAL_PORTS ? machine->serial[n] : NULL;
+    return n < MACHINE_PORTS ? machine->serial[n] : NULL;
 }
 
 /* ---- putting it together ---- */
@@ -241,6 +258,8 @@ static int make_vm(struct machine *machine, vmm_error *error)
     char what[80];
     int code;
 
+    if (machine->config.firmware != NULL)
+        count = machine->board->add_firmware(regions, count, machine->config.firmware->size);
     code = visor_memory_create(&machine->memory, regions, count, NULL);
     if (code < 0) {
         snprintf(what, sizeof(what), "cannot get %" PRIu64 " MiB of memory for the guest", mib);
@@ -307,12 +326,39 @@ static int load_kernel(struct machine *machine, vmm_error *error)
 {
     const struct boot_image *kernel = machine->config.kernel;
     struct boot_image unpacked = {0};
-    int code = boot_unpack(&unpacked, kernel, machine->config.memory_size, error);
+    int code;
 
+    if (machine->config.firmware != NULL)
+        return machine->board->load(machine, kernel, error);
+    code = boot_unpack(&unpacked, kernel, machine->config.memory_size, error);
     if (code >= 0)
         code = machine->board->load(machine, code != 0 ? &unpacked : kernel, error);
     boot_image_close(&unpacked);
     return code;
+}
+
+/* What only a PC has. */
+static int check_board(const struct machine_board *board, const struct machine_config *config,
+                       vmm_error *error)
+{
+    const char *what = NULL;
+
+    if (board->add_firmware != NULL)
+        return config->firmware != NULL ? board->check_firmware(config->firmware, error) : 0;
+    if (config->firmware != NULL)
+        what = "firmware";
+    if (config->debug_exit)
+        what = "debug exit";
+    if (config->module_count != 0)
+        what = "multiboot modules";
+    for (size_t i = MACHINE_SERIAL_PORTS; i < MACHINE_PORTS; i++) {
+        if (config->serial[i].present)
+            what = "debug console";
+    }
+    if (what == NULL)
+        return 0;
+    return vmm_fail(error, VISOR_EINVAL, "a machine of %s has no %s: that is for PCs",
+                    visor_arch_name(board->arch), what);
 }
 
 int machine_create(struct machine **out, visor_hypervisor *hv, const struct machine_config *config,
@@ -326,6 +372,9 @@ int machine_create(struct machine **out, visor_hypervisor *hv, const struct mach
         return vmm_fail(error, VISOR_EUNSUPPORTED,
                         "%s runs no guests of an architecture that there is a machine for",
                         visor_hypervisor_backend(hv));
+    code = check_board(board, config, error);
+    if (code != 0)
+        return code;
     machine = calloc(1, sizeof(*machine));
     if (machine == NULL)
         return vmm_fail(error, VISOR_ENOMEM, "out of memory");
@@ -341,6 +390,7 @@ int machine_create(struct machine **out, visor_hypervisor *hv, const struct mach
     if (code == 0) {
         vmm_host_from_vm(&machine->host, machine->vm);
         machine->host.request = on_request;
+        machine->host.exit = on_guest_exit;
         machine->host.request_context = machine;
         machine->host.log = on_log;
         machine->host.log_context = machine;
@@ -370,7 +420,7 @@ void machine_free(struct machine *machine)
         visor_vcpu_free(machine->cpus[i].vcpu);
     for (size_t i = 0; i < machine->virtio_count; i++)
         virtio_pci_free(machine->virtio[i]);
-    for (size_t i = 0; i < MACHINE_SERIAL_PORTS; i++)
+    for (size_t i = 0; i < MACHINE_PORTS; i++)
         serial_free(machine->serial[i]);
     machine->board->free_devices(machine);
     pci_bus_free(machine->pci);

@@ -13,11 +13,14 @@
 #include "devices/virtio.h"
 
 #define MACHINE_SERIAL_PORTS 4
+#define MACHINE_DEBUG_PORTS  2
+#define MACHINE_PORTS        (MACHINE_SERIAL_PORTS + MACHINE_DEBUG_PORTS)
 #define MACHINE_DISKS        16
 
-/* What is on the other end of a serial port: see serial_config. */
+/* What is on the other end of a serial port or debug console: see serial_config. */
 struct machine_serial {
     bool present;
+    uint16_t debug_port; /* of a debug console: its address */
     size_t (*write)(void *context, const uint8_t *data, size_t length);
     void (*read_ready)(void *context);
     void *context;
@@ -25,15 +28,20 @@ struct machine_serial {
 
 struct machine_config {
     uint32_t vcpu_count;
-    uint64_t memory_size; /* bytes, a multiple of 1 MiB */
-    const struct boot_image *kernel;
-    const struct boot_image *initrd; /* NULL: none */
-    const char *params;              /* the whole kernel command line */
-    struct machine_serial serial[MACHINE_SERIAL_PORTS];
+    uint64_t memory_size;              /* bytes, a multiple of 1 MiB */
+    const struct boot_image *kernel;   /* NULL: none, with firmware */
+    const struct boot_image *firmware; /* NULL: none */
+    const struct boot_image *initrd;   /* NULL: none */
+    const char *params;                /* the whole kernel command line */
+    const char *plain_params;          /* of a multiboot kernel: without what Linux is told */
+    struct boot_module modules[BOOT_MODULES];
+    size_t module_count;
+    struct machine_serial serial[MACHINE_PORTS]; /* debug consoles last */
     virtio_blk_config disks[MACHINE_DISKS];
     size_t disk_count;
     bool entropy;                  /* a virtio-rng */
     enum boot_unpack_where unpack; /* of a bzImage */
+    bool debug_exit;               /* a device that ends the machine with a status */
 
     /* Called once, from any thread, when the machine has come to its end: now call
      * machine_join(). */
@@ -51,6 +59,7 @@ enum machine_end {
     MACHINE_RESET,    /* the guest asked for a reset */
     MACHINE_CRASHED,  /* the guest did what no processor can go on from */
     MACHINE_PANICKED, /* the guest reported its own panic */
+    MACHINE_EXITED,   /* the guest, a test, gave an exit status */
     MACHINE_FAILED,   /* the host or the hypervisor failed */
 };
 
@@ -75,6 +84,9 @@ void machine_stop(struct machine *machine);
  * `why` receives a sentence, else "".
  */
 enum machine_end machine_join(struct machine *machine, vmm_error *why);
+
+/* After MACHINE_EXITED: the status. */
+uint32_t machine_exit_status(const struct machine *machine);
 
 /* Presses the power button. EUNSUPPORTED: there is none; ESTATE: the guest does not listen. Any
  * thread. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A PC without firmware: memory map, devices at their traditional places, processors set up as the
- * boot protocol of the kernel wants them.
+ * A PC, usually without firmware: memory map, devices at their traditional places, processors set
+ * up as the boot protocol of the kernel wants them.
  *
  *     0x00000500  GDT                       \
  *     0x00007000  zero page or start info    |
@@ -10,11 +10,15 @@
  *     0x000a0000  (nothing: VGA and option ROMs of old)
  *     0x000e0000  ACPI tables, RSDP first, where kernels look for it too
  *     0x00100000  RAM, up to 3 GiB
- *     0xd0000000  PCI memory window, then ECAM
+ *     0xc0000000  PCI configuration space (ECAM)
+ *     0xd0000000  PCI memory window
  *     0xfec00000  I/O APIC
  *     0xfee00000  local APICs
  *     0xfeffc000  a page and three pages for old Intel processors
  *   0x1 00000000  the rest of RAM
+ *
+ * With firmware there is RAM without holes below 1 MiB, where the firmware puts its own things; its
+ * ROM ends at 4 GiB, where processors begin, and a copy of it at 1 MiB.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -22,25 +26,19 @@
 #include <visor/x86_64.h>
 
 #include "devices/platform.h"
-#include "machine/acpi.h"
-#include "machine/board.h"
+#include "machine/pc.h"
 
-#define GDT_GPA            0x500
-#define INFO_GPA           0x7000
-#define PAGE_TABLES_GPA    0x9000
-#define PAGE_TABLES_LENGTH 0x6000
-#define PARAMS_GPA         0x20000
-#define LOW_RAM_END        0xa0000
-#define ACPI_GPA           0xe0000
-#define ACPI_LENGTH        0x20000
-#define KERNEL_FLOOR       0x100000
-#define HOLE_START         0xc0000000ull
-#define HOLE_END           0x100000000ull
-#define IOAPIC_GPA         0xfec00000u
-#define LAPIC_GPA          0xfee00000u
-#define IDENTITY_GPA       0xfeffc000u
-#define TSS_GPA            0xfeffd000u
-#define RTC_PORT           0x70
+#define INFO_GPA     0x7000
+#define PARAMS_GPA   0x20000
+#define LOW_RAM_END  0xa0000
+#define ACPI_GPA     0xe0000
+#define ACPI_LENGTH  0x20000
+#define KERNEL_FLOOR 0x100000
+#define IOAPIC_GPA   0xfec00000u
+#define LAPIC_GPA    0xfee00000u
+#define IDENTITY_GPA 0xfeffc000u
+#define TSS_GPA      0xfeffd000u
+#define RTC_PORT     0x70
 
 /* COM1 to COM4. Neighbours share a line on a PC; here ports 3 and 4 have lines of their own, so
  * that each line belongs to one device. */
@@ -55,6 +53,9 @@ struct pc {
     i8042 *i8042;
     pm *pm;
     pvpanic *pvpanic;
+    debug_exit *debug_exit;
+    fw_cfg *fw_cfg;
+    struct pc_firmware firmware;
     struct boot_x86_entry entry;
 };
 
@@ -62,19 +63,32 @@ struct pc {
 
 static size_t pc_regions(visor_memory_region regions[MACHINE_REGIONS], uint64_t size)
 {
-    if (size <= HOLE_START) {
+    if (size <= PC_HOLE_START) {
         regions[0].length = size;
         return 1;
     }
-    regions[0].length = HOLE_START;
-    regions[1].gpa = HOLE_END;
-    regions[1].length = size - HOLE_START;
+    regions[0].length = PC_HOLE_START;
+    regions[1].gpa = PC_HOLE_END;
+    regions[1].length = size - PC_HOLE_START;
     return 2;
+}
+
+static size_t pc_add_firmware(visor_memory_region regions[MACHINE_REGIONS], size_t count,
+                              uint64_t size)
+{
+    regions[2] = regions[1];
+    regions[1] = (visor_memory_region){
+        .gpa = PC_HOLE_END - size,
+        .length = size,
+        .purpose = VISOR_MEMORY_BIOS,
+        .read_only = true,
+    };
+    return count + 1;
 }
 
 static uint64_t pc_max_memory(unsigned int gpa_bits)
 {
-    return (1ull << (gpa_bits < 52 ? gpa_bits : 52)) - (HOLE_END - HOLE_START);
+    return (1ull << (gpa_bits < 52 ? gpa_bits : 52)) - (PC_HOLE_END - PC_HOLE_START);
 }
 
 /* What the kernel is told; returns how many. */
@@ -82,7 +96,7 @@ static size_t memory_map(struct boot_range map[8], const struct machine *machine
 {
     const struct pc *pc = machine->board_data;
     uint64_t size = machine->config.memory_size;
-    uint64_t low_end = size < HOLE_START ? size : HOLE_START;
+    uint64_t low_end = size < PC_HOLE_START ? size : PC_HOLE_START;
     size_t count = 0;
 
     map[count++] = (struct boot_range){0, LOW_RAM_END, BOOT_RANGE_RAM};
@@ -90,8 +104,8 @@ static size_t memory_map(struct boot_range map[8], const struct machine *machine
     map[count++] = (struct boot_range){KERNEL_FLOOR, low_end - KERNEL_FLOOR, BOOT_RANGE_RAM};
     map[count++] = (struct boot_range){pc->pci.ecam, PCI_ECAM_LENGTH, BOOT_RANGE_RESERVED};
     map[count++] = (struct boot_range){IDENTITY_GPA, 0x4000, BOOT_RANGE_RESERVED};
-    if (size > HOLE_START)
-        map[count++] = (struct boot_range){HOLE_END, size - HOLE_START, BOOT_RANGE_RAM};
+    if (size > PC_HOLE_START)
+        map[count++] = (struct boot_range){PC_HOLE_END, size - PC_HOLE_START, BOOT_RANGE_RAM};
     return count;
 }
 
@@ -99,15 +113,17 @@ static size_t memory_map(struct boot_range map[8], const struct machine *machine
 
 static int add_serial_ports(struct machine *machine, vmm_error *error)
 {
-    for (size_t i = 0; i < MACHINE_SERIAL_PORTS; i++) {
+    for (size_t i = 0; i < MACHINE_PORTS; i++) {
         const struct machine_serial *end = &machine->config.serial[i];
         serial_config config = SERIAL_CONFIG_PC;
         int code;
 
         if (!end->present)
             continue;
-        config.address = serial_ports[i].port;
-        config.gsi = serial_ports[i].irq;
+        config.debug_console = i >= MACHINE_SERIAL_PORTS;
+        config.address = config.debug_console ? end->debug_port : serial_ports[i].port;
+        if (!config.debug_console)
+            config.gsi = serial_ports[i].irq;
         config.write = end->write;
         config.read_ready = end->read_ready;
         config.context = end->context;
@@ -116,6 +132,53 @@ static int add_serial_ports(struct machine *machine, vmm_error *error)
             return code;
     }
     return 0;
+}
+
+/* What firmware leaves in the clock's memory, and SeaBIOS looks for there: memory sizes, equipment
+ * (a floating-point unit), order of boot devices (disk), processors. Places: RBIL, CMOS.LST. */
+static void fill_nvram(struct pc *pc, const struct machine_config *config)
+{
+    uint64_t low = config->memory_size < PC_HOLE_START ? config->memory_size : PC_HOLE_START;
+    uint64_t high = config->memory_size > low ? config->memory_size - low : 0;
+    uint64_t above_1m = (low - 0x100000) >> 10; /* KiB */
+    uint64_t above_16m = low > 0x1000000 ? (low - 0x1000000) >> 16 : 0;
+    const struct {
+        uint8_t index;
+        uint64_t value;
+        unsigned int width;
+    } fields[] = {
+        {0x14, 0x02, 1},
+        {0x15, LOW_RAM_END >> 10, 2},
+        {0x17, above_1m < 0xffff ? above_1m : 0xffff, 2},
+        {0x30, above_1m < 0xffff ? above_1m : 0xffff, 2},
+        {0x34, above_16m, 2},
+        {0x3d, 0x02, 1},
+        {0x5b, high >> 16, 3},
+        {0x5f, config->vcpu_count - 1, 1},
+    };
+
+    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+        for (unsigned int byte = 0; byte < fields[i].width; byte++)
+            rtc_set_nvram(pc->rtc, (uint8_t)(fields[i].index + byte),
+                          (uint8_t)(fields[i].value >> (8 * byte)));
+    }
+}
+
+/* What test kernels ask for too. */
+static int add_fw_cfg(struct machine *machine, struct pc *pc, vmm_error *error)
+{
+    const struct machine_config *config = &machine->config;
+    int code = fw_cfg_create(&pc->fw_cfg, &machine->host, error);
+
+    if (code == 0)
+        code = fw_cfg_add_number(pc->fw_cfg, FW_CFG_RAM_SIZE, config->memory_size, 8, error);
+    if (code == 0)
+        code = fw_cfg_add_number(pc->fw_cfg, FW_CFG_NOGRAPHIC, 1, 2, error);
+    if (code == 0)
+        code = fw_cfg_add_number(pc->fw_cfg, FW_CFG_CPUS, config->vcpu_count, 2, error);
+    if (code == 0)
+        code = fw_cfg_add_number(pc->fw_cfg, FW_CFG_MAX_CPUS, config->vcpu_count, 2, error);
+    return code;
 }
 
 static int pc_add_devices(struct machine *machine, vmm_error *error)
@@ -146,6 +209,12 @@ static int pc_add_devices(struct machine *machine, vmm_error *error)
         code = pvpanic_create(&pc->pvpanic, host, VISOR_PIO, PVPANIC_PORT, error);
     if (code == 0)
         code = add_serial_ports(machine, error);
+    if (code == 0 && machine->config.debug_exit)
+        code = debug_exit_create(&pc->debug_exit, host, error);
+    if (code == 0)
+        code = add_fw_cfg(machine, pc, error);
+    if (code == 0)
+        fill_nvram(pc, &machine->config);
     return code;
 }
 
@@ -155,6 +224,9 @@ static void pc_free_devices(struct machine *machine)
 
     if (pc == NULL)
         return;
+    fw_cfg_free(pc->fw_cfg);
+    pc_firmware_free(&pc->firmware);
+    debug_exit_free(pc->debug_exit);
     pvpanic_free(pc->pvpanic);
     i8042_free(pc->i8042);
     rtc_free(pc->rtc);
@@ -171,46 +243,10 @@ static bool pc_power_button(struct machine *machine)
 
 /* ---- tables and kernel ---- */
 
-/* The descriptors that both boot protocols start with: selector 0x10 code, 0x18 data, 0x20 task
- * state (SDM vol. 3A, 3.4.5 and 7.2.3). */
-#define CODE64   0x00af9b000000ffffull
-#define CODE32   0x00cf9b000000ffffull
-#define DATA     0x00cf93000000ffffull
-#define TSS_BUSY 0x00008b0000000067ull
-
-static int load_tables(struct machine *machine, vmm_error *error)
-{
-    const struct pc *pc = machine->board_data;
-    uint64_t gdt[5] = {0, 0, CODE64, DATA, TSS_BUSY};
-    uint64_t *tables;
-    void *memory;
-    int code;
-
-    if (pc->entry.protocol == BOOT_X86_PVH)
-        gdt[2] = CODE32;
-    code = visor_memory_write(machine->memory, GDT_GPA, gdt, sizeof(gdt));
-    if (code < 0)
-        return vmm_fail_visor(error, code, "descriptor table");
-
-    /* The first 4 GiB onto themselves, in pages of 2 MiB (SDM vol. 3A, 4.5.4): present, writable;
-     * bit 7: this is the page. One table of each upper level, then four, side by side. */
-    code = visor_memory_ptr(&memory, machine->memory, PAGE_TABLES_GPA, PAGE_TABLES_LENGTH);
-    if (code < 0)
-        return vmm_fail_visor(error, code, "page tables");
-    tables = memory;
-    tables[0] = (PAGE_TABLES_GPA + 0x1000) | 3;
-    for (uint64_t i = 0; i < 4; i++)
-        tables[512 + i] = (PAGE_TABLES_GPA + 0x2000 + i * 0x1000) | 3;
-    for (uint64_t i = 0; i < 4 * 512ull; i++)
-        tables[1024 + i] = i << 21 | 0x83;
-    return 0;
-}
-
-static int load_acpi(struct machine *machine, vmm_error *error)
+static struct acpi_config describe(const struct machine *machine)
 {
     const struct pc *pc = machine->board_data;
     struct acpi_config config = {
-        .gpa = ACPI_GPA,
         .vcpu_count = machine->config.vcpu_count,
         .lapic = LAPIC_GPA,
         .ioapic = IOAPIC_GPA,
@@ -218,8 +254,6 @@ static int load_acpi(struct machine *machine, vmm_error *error)
         .rtc_port = RTC_PORT,
         .pvpanic_port = PVPANIC_PORT,
     };
-    void *memory;
-    int code;
 
     for (size_t i = 0; i < MACHINE_SERIAL_PORTS; i++) {
         if (machine->serial[i] == NULL)
@@ -227,11 +261,31 @@ static int load_acpi(struct machine *machine, vmm_error *error)
         config.serial[i].port = serial_ports[i].port;
         config.serial[i].irq = serial_ports[i].irq;
     }
+    return config;
+}
+
+static int load_acpi(struct machine *machine, vmm_error *error)
+{
+    struct acpi_config config = describe(machine);
+    void *memory;
+    int code;
+
+    config.gpa = ACPI_GPA;
     code = visor_memory_ptr(&memory, machine->memory, ACPI_GPA, ACPI_LENGTH);
     if (code < 0)
         return vmm_fail_visor(error, code, "ACPI tables");
     code = acpi_build(memory, ACPI_LENGTH, &config, error);
     return code < 0 ? code : 0;
+}
+
+static int load_firmware(struct machine *machine, vmm_error *error)
+{
+    const struct machine_config *config = &machine->config;
+    struct pc *pc = machine->board_data;
+    struct acpi_config acpi = describe(machine);
+    int code = pc_firmware_load(machine->memory, config->firmware, error);
+
+    return code == 0 ? pc_firmware_tell(&pc->firmware, pc->fw_cfg, config, &acpi, error) : code;
 }
 
 static int pc_load(struct machine *machine, const struct boot_image *kernel, vmm_error *error)
@@ -246,6 +300,9 @@ static int pc_load(struct machine *machine, const struct boot_image *kernel, vmm
                 .initrd = machine->config.initrd,
                 .floor_gpa = KERNEL_FLOOR,
             },
+        .plain_params = machine->config.plain_params,
+        .modules = machine->config.modules,
+        .module_count = machine->config.module_count,
         .unpack = machine->config.unpack,
         .map = map,
         .map_count = memory_map(map, machine),
@@ -253,108 +310,19 @@ static int pc_load(struct machine *machine, const struct boot_image *kernel, vmm
         .info_gpa = INFO_GPA,
         .params_gpa = PARAMS_GPA,
     };
-    int code = boot_x86_load(&pc->entry, kernel, &config, error);
+    int code;
 
+    if (machine->config.firmware != NULL)
+        return load_firmware(machine, error);
+    code = boot_x86_load(&pc->entry, kernel, &config, error);
     if (code == 0)
         code = load_acpi(machine, error);
     if (code == 0)
-        code = load_tables(machine, error);
+        code = pc_cpu_load_tables(machine->memory, &pc->entry, error);
     return code;
 }
 
 /* ---- processors ---- */
-
-#define CR0_PE   (1ull << 0)
-#define CR0_ET   (1ull << 4)
-#define CR0_PG   (1ull << 31)
-#define CR4_PAE  (1ull << 5)
-#define EFER_LME (1ull << 8)
-#define EFER_LMA (1ull << 10)
-
-#define MSR_MTRR_CAP      0x0fe
-#define MSR_MISC_ENABLE   0x1a0
-#define MSR_MTRR_BASE0    0x200
-#define MSR_MTRR_MASK0    0x201
-#define MSR_MTRR_DEF_TYPE 0x2ff
-
-/* Set by firmware on a real machine; the same on every processor. */
-static int init_msrs(struct machine *machine, visor_vcpu *vcpu)
-{
-    int64_t bits = visor_vm_cap(machine->vm, VISOR_CAP_GPA_BITS);
-    uint64_t address_mask = (1ull << (bits > 0 && bits <= 52 ? bits : 36)) - 1;
-    uint64_t hole = HOLE_END - HOLE_START, count;
-    const visor_x86_msr mtrrs[] = {
-        /* All memory is write-back but for the hole (SDM vol. 3A, 11.11.2). */
-        {.index = MSR_MTRR_BASE0, .value = HOLE_START},
-        {.index = MSR_MTRR_MASK0, .value = (~(hole - 1) & address_mask) | 1 << 11},
-        {.index = MSR_MTRR_DEF_TYPE, .value = 1 << 11 | 6},
-    };
-    int code;
-
-    /* Fast strings (SDM vol. 4, table 2-2); AMD's processors have no such register. */
-    code = visor_x86_set_msr(vcpu, MSR_MISC_ENABLE, 1);
-    if (code < 0 && code != VISOR_ENOENT && code != VISOR_EREFUSED)
-        return code;
-    code = visor_x86_get_msr(&count, vcpu, MSR_MTRR_CAP);
-    if (code == VISOR_ENOENT || (code == 0 && (count & 0xff) == 0))
-        return 0; /* a processor without MTRRs does not say so in CPUID either */
-    if (code == 0)
-        code = visor_x86_set_msrs(vcpu, mtrrs, sizeof(mtrrs) / sizeof(mtrrs[0]));
-    return code;
-}
-
-/* The PIC is wired to LINT0 and NMI to LINT1 (MultiProcessor Specification 1.4, 3.6.1). Registers
- * and delivery modes: SDM vol. 3A, 10.5.1. */
-static int init_lapic(visor_vcpu *vcpu)
-{
-    visor_x86_lapic lapic;
-    int code = visor_x86_get_lapic(&lapic, vcpu);
-
-    if (code < 0)
-        return code;
-    lapic.regs[0x350 / 16] = (lapic.regs[0x350 / 16] & ~0x700u) | 7 << 8;
-    lapic.regs[0x360 / 16] = (lapic.regs[0x360 / 16] & ~0x700u) | 4 << 8;
-    return visor_x86_set_lapic(vcpu, &lapic);
-}
-
-static int enter_kernel(const struct pc *pc, visor_vcpu *vcpu)
-{
-    bool long_mode = pc->entry.protocol == BOOT_X86_LINUX64;
-    visor_x86_sregs sregs;
-    visor_x86_regs regs;
-    visor_x86_fpu fpu;
-    int code = visor_x86_get_sregs(&sregs, vcpu);
-
-    if (code < 0)
-        return code;
-    visor_x86_segment_from_descriptor(&sregs.cs, long_mode ? CODE64 : CODE32, 0x10);
-    visor_x86_segment_from_descriptor(&sregs.ds, DATA, 0x18);
-    sregs.es = sregs.fs = sregs.gs = sregs.ss = sregs.ds;
-    visor_x86_segment_from_descriptor(&sregs.tr, TSS_BUSY, 0x20);
-    sregs.gdt = (visor_x86_table){.base = GDT_GPA, .limit = 5 * 8 - 1};
-    sregs.idt = (visor_x86_table){0};
-    sregs.cr0 = CR0_PE | CR0_ET;
-    if (long_mode) {
-        sregs.cr0 |= CR0_PG;
-        sregs.cr3 = PAGE_TABLES_GPA;
-        sregs.cr4 = CR4_PAE;
-        sregs.efer = EFER_LME | EFER_LMA;
-    }
-    code = visor_x86_set_sregs(vcpu, &sregs);
-    if (code < 0)
-        return code;
-
-    regs = (visor_x86_regs){.rip = pc->entry.entry, .rflags = 2};
-    if (long_mode)
-        regs.rsi = pc->entry.info;
-    else
-        regs.rbx = pc->entry.info;
-    code = visor_x86_set_regs(vcpu, &regs);
-    if (code < 0)
-        return code;
-    visor_x86_reset_fpu(&fpu);
-    return visor_x86_set_fpu(vcpu, &fpu);
-}
 
 static int pc_init_vcpu(struct machine *machine, visor_vcpu *vcpu, vmm_error *error)
 {
@@ -369,16 +337,20 @@ static int pc_init_vcpu(struct machine *machine, visor_vcpu *vcpu, vmm_error *er
     code = visor_x86_configure_cpuid(vcpu, &config);
     if (code < 0)
         return vmm_fail_visor(error, code, "cannot set up the vCPU's features");
-    code = init_msrs(machine, vcpu);
-    if (code == 0)
-        code = init_lapic(vcpu);
+    if (machine->config.firmware != NULL)
+        return 0; /* the rest is its own to set up */
+    code = pc_cpu_init(machine->vm, vcpu);
     return code < 0 ? vmm_fail_visor(error, code, "cannot set up the vCPU") : 0;
 }
 
 static int pc_enter(struct machine *machine, visor_vcpu *vcpu, vmm_error *error)
 {
-    int code = enter_kernel(machine->board_data, vcpu);
+    const struct pc *pc = machine->board_data;
+    int code;
 
+    if (machine->config.firmware != NULL)
+        return 0; /* at the reset vector, where a processor begins */
+    code = pc_cpu_enter(vcpu, &pc->entry);
     return code < 0 ? vmm_fail_visor(error, code, "cannot set up the vCPU") : 0;
 }
 
@@ -386,6 +358,8 @@ const struct machine_board machine_x86_64 = {
     .arch = VISOR_ARCH_X86_64,
     .max_vcpus = 255, /* APIC ids of 8 bits, of which 255 is everyone */
     .regions = pc_regions,
+    .add_firmware = pc_add_firmware,
+    .check_firmware = pc_firmware_check,
     .max_memory = pc_max_memory,
     .vm =
         {
