@@ -104,27 +104,34 @@ static void make_zboot(uint8_t *file)
 }
 
 /* A small kernel proper, packed, with what is to be adjusted in it; some may be left at random. */
-static size_t pack_kernel(uint8_t *out, size_t capacity, packer *pack)
+static size_t pack_kernel(uint8_t *out, unsigned int packing)
 {
+    static uint8_t packed[PACKINGS][FILE_SIZE - 1028]; /* the packers are slow */
+    static size_t sizes[PACKINGS];
     const uint32_t low = 0x81000000;
     uint8_t elf[1536] = {0};
 
-    make_elf(elf);
-    put16(elf + 56, 1);
-    boot_put64(elf + 24, 0x1000000);
-    boot_put64(elf + 88, 0x1000000);
-    boot_put64(elf + 96, 480);
-    boot_put32(elf + 1508, low);
-    boot_put32(elf + 1516, low + 16);
-    boot_put32(elf + 1524, low + 32);
-    boot_put32(elf + 1528, low + 40);
-    boot_put32(elf + 1532, low + 0xffc);
-    return pack(out, capacity, elf, sizeof(elf));
+    if (sizes[packing] == 0) {
+        make_elf(elf);
+        put16(elf + 56, 1);
+        boot_put64(elf + 24, 0x1000000);
+        boot_put64(elf + 88, 0x1000000);
+        boot_put64(elf + 96, 480);
+        boot_put32(elf + 1508, low);
+        boot_put32(elf + 1516, low + 16);
+        boot_put32(elf + 1524, low + 32);
+        boot_put32(elf + 1528, low + 40);
+        boot_put32(elf + 1532, low + 0xffc);
+        sizes[packing] =
+            packings[packing].pack(packed[packing], sizeof(packed[packing]), elf, sizeof(elf));
+    }
+    memcpy(out, packed[packing], sizes[packing]);
+    return sizes[packing];
 }
 
 static void make_packed_bzimage(uint8_t *file, unsigned int packing)
 {
-    size_t size = pack_kernel(file + 1024, FILE_SIZE - 1028, packings[packing].pack);
+    size_t size = pack_kernel(file + 1024, packing);
 
     make_bzimage(file);
     if (packings[packing].appended) {
@@ -183,7 +190,7 @@ static void make_file(uint8_t *file, unsigned int kind)
         if (kind % 2 != 0)
             make_packed_bzimage(file, kind / 2 % PACKINGS);
         else
-            pack_kernel(file, FILE_SIZE, packings[kind / 2 % PACKINGS].pack);
+            pack_kernel(file, kind / 2 % PACKINGS);
         break;
     }
 }

@@ -522,4 +522,27 @@ TEST(kernel_of_another_architecture_leaves_no_machine)
     visor_hypervisor_free(rig.hv);
 }
 
+TEST(what_only_a_pc_has_is_refused)
+{
+    static const char *const words[] = {"firmware", "debug exit", "multiboot modules",
+                                        "debug console"};
+    static struct rig rig;
+
+    for (int i = 0; i < 4; i++) {
+        struct machine_config config = {
+            .vcpu_count = 1, .memory_size = 64 * MIB, .kernel = &rig.kernel, .params = ""};
+
+        rig = (struct rig){0};
+        wanted = VISOR_ARCH_AARCH64;
+        config.firmware = i == 0 ? &rig.kernel : NULL;
+        config.debug_exit = i == 1;
+        config.module_count = i == 2 ? 1 : 0;
+        config.serial[MACHINE_SERIAL_PORTS].present = i == 3;
+        REQUIRE_OK(visor_hypervisor_open(&rig.hv, "null"));
+        CHECK_INT(machine_create(&rig.machine, rig.hv, &config, &rig.error), VISOR_EINVAL);
+        CHECK(strstr(rig.error.text, words[i]) != NULL);
+        visor_hypervisor_free(rig.hv);
+    }
+}
+
 UNIT_MAIN()

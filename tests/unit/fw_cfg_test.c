@@ -69,7 +69,7 @@ TEST(items_are_read_byte_by_byte)
 
     REQUIRE(rig_make(&rig));
     CHECK_OK(fw_cfg_add_number(rig.device, FW_CFG_CPUS, 0x1234, 2, NULL));
-    CHECK_OK(fw_cfg_add(rig.device, 0x11, "abc", 3, NULL));
+    CHECK_OK(fw_cfg_add(rig.device, 0x11, "abcX", 3, NULL));
     CHECK_INT(read_big(&rig, 4), 0x51454d55); /* "QEMU" is selected at first */
     select_item(&rig, FW_CFG_CPUS);
     CHECK_INT(in8(&rig.fake, DATA), 0x34);

@@ -153,7 +153,7 @@ static void write_commands(struct loader *loader, const uint8_t *acpi)
     }
     add_checksum(loader, TABLES, xsdt + TABLE_SUM, xsdt, end - xsdt);
     add_pointer(loader, RSDP, RSDP_XSDT, 8);
-    add_checksum(loader, RSDP, 8, 0, 20);
+    /* The sum over the first 20 bytes stays right: the pointer is behind them. */
     add_checksum(loader, RSDP, 32, 0, RSDP_LENGTH);
 }
 
