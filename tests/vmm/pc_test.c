@@ -43,6 +43,12 @@ KERNEL(
                                                "'U'") "movb 20(%ebp), %al\n outb %al, $0xf4\n" HANG
                                                       "failed: " EXIT("100") PUTS_FUNCTION);
 
+/* Of code between two labels. */
+static size_t length_of(const uint8_t *start, const uint8_t *end)
+{
+    return (size_t)(end - start);
+}
+
 #define FILE_MAX 2048
 #define LOAD     0x100000
 
@@ -57,7 +63,7 @@ static void put_header(uint8_t *at, uint32_t flags)
 static const char *write_elf32(const char *name, uint32_t flags)
 {
     static const uint8_t magic[] = {0x7f, 'E', 'L', 'F', 1, 1, 1};
-    size_t length = (size_t)(multiboot_end - multiboot_start);
+    size_t length = length_of(multiboot_start, multiboot_end);
     uint8_t file[FILE_MAX] = {0};
 
     memcpy(file, magic, sizeof(magic));
@@ -80,7 +86,7 @@ static const char *write_elf32(const char *name, uint32_t flags)
 /* As any file, with addresses in the header. */
 static const char *write_flat(const char *name)
 {
-    size_t length = (size_t)(multiboot_end - multiboot_start);
+    size_t length = length_of(multiboot_start, multiboot_end);
     uint8_t file[FILE_MAX] = {0};
 
     put_header(file + 64, 0x10003);
@@ -209,7 +215,7 @@ static const char *write_disk(void)
 {
     static uint8_t disk[1 << 20]; /* SeaBIOS finds no cylinders on a small one */
 
-    memcpy(disk, boot_sector, (size_t)(boot_sector_end - boot_sector));
+    memcpy(disk, boot_sector, length_of(boot_sector, boot_sector_end));
     disk[510] = 0x55;
     disk[511] = 0xaa;
     snprintf((char *)disk + 512, 32, "<from the disk>");
