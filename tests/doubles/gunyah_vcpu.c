@@ -36,9 +36,7 @@ static void undo(struct machine_vcpu *vcpu)
 
     if (ioctl(vcpu->kvm, KVM_GET_ONE_REG, &reg) < 0)
         double_die("gunyah: PC: %s", strerror(errno));
-    vcpu->run->immediate_exit = 1;
-    ioctl(vcpu->kvm, KVM_RUN, 0);
-    vcpu->run->immediate_exit = 0;
+    vcpu_settle(vcpu);
     vcpu_set_reg(vcpu, reg.id, pc);
 }
 

@@ -127,6 +127,8 @@ int vcpu_set_reg(struct machine_vcpu *vcpu, uint64_t id, uint64_t value);
  * -DOUBLE_RESTART: a signal of the program's waits. -ESHUTDOWN: the machine is over.
  */
 int vcpu_enter(struct machine_vcpu *vcpu);
+/* Ends an access that the guest has left with, without running the guest: PC is behind it then. */
+void vcpu_settle(struct machine_vcpu *vcpu);
 /* firmware.S: what the hypervisor loads as the firmware of a protected VM. */
 extern const uint8_t double_firmware[];
 extern const uint32_t double_firmware_size; /* bytes */

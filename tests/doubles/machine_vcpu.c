@@ -137,6 +137,14 @@ void machine_end(struct machine *machine)
     pthread_mutex_unlock(&machine->lock);
 }
 
+void vcpu_settle(struct machine_vcpu *vcpu)
+{
+    vcpu->run->immediate_exit = 1;
+    if (ioctl(vcpu->kvm, KVM_RUN, 0) == 0 || errno != EINTR)
+        double_die("KVM has not left at once");
+    vcpu->run->immediate_exit = 0;
+}
+
 int vcpu_enter(struct machine_vcpu *vcpu)
 {
     struct kvm_run *run = vcpu->run;

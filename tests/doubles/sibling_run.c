@@ -105,6 +105,10 @@ static void tell_mmio(struct sibling_vcpu *vcpu, struct gzvm_vcpu_run *block)
     vcpu->reads = !run->mmio.is_write;
     vcpu->read_register = block->mmio.reg_nr;
     vcpu->read_size = block->mmio.size;
+    /* The drivers do not tell when the guest's PC goes on. For a write there is nothing to wait
+     * for. */
+    if (run->mmio.is_write)
+        vcpu_settle(vcpu->vcpu);
 }
 
 static void tell(struct sibling_vcpu *vcpu, struct gzvm_vcpu_run *block)
