@@ -145,11 +145,12 @@ static bool is_ignored(int number)
            (number == SIGCHLD || number == SIGURG || number == SIGWINCH || number == SIGCONT);
 }
 
-/* The signals that wait for this thread to unblock them. Those that are ignored would never have
- * come to wait if they were not blocked in here: they go. */
-static void waiting_signals(sigset_t *set)
+/* The signals that wait for this thread to unblock them, and whether there are any. Those that are
+ * ignored would never have come to wait if they were not blocked in here: they go. */
+static bool waiting_signals(sigset_t *set)
 {
     struct timespec now = {0};
+    bool found = false; /* sigisemptyset() of glibc 2.36 overlooks signals above 32 */
 
     sigpending(set);
     for (int number = 1; number <= SIGRTMAX; number++) {
@@ -164,16 +165,18 @@ static void waiting_signals(sigset_t *set)
             sigaddset(&one, number);
             sigtimedwait(&one, NULL, &now);
             sigdelset(set, number);
+        } else {
+            found = true;
         }
     }
+    return found;
 }
 
 bool signal_pending(void)
 {
     sigset_t set;
 
-    waiting_signals(&set);
-    return !sigisemptyset(&set);
+    return waiting_signals(&set);
 }
 
 /* A system call is made again if every handler that runs wants it. */

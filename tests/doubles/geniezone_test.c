@@ -346,11 +346,11 @@ TEST(signal_ends_a_run)
     REQUIRE(start(&gz, 0, 0));
     PUT_GUEST(gz.ram, spin);
     set_handler(SIGUSR1, SA_RESTART);
-    set_handler(SIGUSR2, 0);
+    set_handler(SIGRTMIN + 1, 0);
     signal_later(&first, SIGUSR1, 100);
-    signal_later(&second, SIGUSR2, 400);
+    signal_later(&second, SIGRTMIN + 1, 400);
     CHECK_ERRNO(run(&gz), EINTR);
-    CHECK_INT(handled, SIGUSR2); /* the first has not ended it */
+    CHECK_INT(handled, SIGRTMIN + 1); /* the first has not ended it */
     CHECK_INT(gz.run.exit_reason, GZVM_EXIT_IRQ);
     pthread_join(first.thread, NULL);
     pthread_join(second.thread, NULL);
