@@ -10,6 +10,7 @@
  * kvm_aarch64.c        the backend structure (visor__kvm_backend), the VM side of kvm_arch_*()
  * kvm_aarch64_vcpu.c   what the VM has: configure(), features and initialization of vCPUs, seal()
  * kvm_aarch64_state.c  pieces of vCPU state, single registers
+ * kvm_aarch64_vector.c  vectors, SVE
  * kvm_aarch64_reg.c    KVM's numbers of registers and the public ones, without a kernel
  * kvm_aarch64_exit.c   exits and their answers
  * kvm_aarch64_debug.c  guest debugging
@@ -58,14 +59,24 @@ const char *kvm_aarch64_reg_name(char out[KVM_AARCH64_REG_NAME], uint32_t reg);
 
 /* ---- kvm_aarch64_state.c ---- */
 
+/* KVM_GET_ONE_REG or KVM_SET_ONE_REG with KVM's number; 0 or -errno. */
+int kvm_aarch64_one_reg(visor_vcpu *vcpu, unsigned long request, uint64_t id, void *value);
 /* As the members of visor__aarch64_ops with these names. */
 int kvm_aarch64_get_reg(uint64_t *out, visor_vcpu *vcpu, uint32_t reg);
 int kvm_aarch64_set_reg(visor_vcpu *vcpu, uint32_t reg, uint64_t value);
-int kvm_aarch64_get_vector(uint64_t out[2], visor_vcpu *vcpu, unsigned n);
-int kvm_aarch64_set_vector(visor_vcpu *vcpu, unsigned n, const uint64_t value[2]);
 /* The same, amid an access or a hypercall that has not been completed. */
 int kvm_aarch64_put_reg(visor_vcpu *vcpu, uint32_t reg, uint64_t value);
+
+/* ---- kvm_aarch64_vector.c: likewise ---- */
+
+int kvm_aarch64_get_vector(uint64_t out[2], visor_vcpu *vcpu, unsigned n);
+int kvm_aarch64_set_vector(visor_vcpu *vcpu, unsigned n, const uint64_t value[2]);
 int kvm_aarch64_put_vector(visor_vcpu *vcpu, unsigned n, const uint64_t value[2]);
+/* Pieces of state: the structure of V registers, the image of SVE's. */
+int kvm_aarch64_get_fpsimd(void *buf, visor_vcpu *vcpu);
+int kvm_aarch64_set_fpsimd(visor_vcpu *vcpu, const void *buf);
+int kvm_aarch64_get_sve(void *buf, size_t capacity, visor_vcpu *vcpu);
+int kvm_aarch64_set_sve(visor_vcpu *vcpu, const void *buf, size_t length);
 
 /* ---- kvm_aarch64_exit.c ---- */
 

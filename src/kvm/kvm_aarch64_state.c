@@ -12,12 +12,10 @@
 
 #define CCSIDR_EL1 VISOR_AARCH64_SYSREG(3, 1, 0, 0, 0)
 #define CSSELR_EL1 VISOR_AARCH64_SYSREG(3, 2, 0, 0, 0)
-#define FPCR       VISOR_AARCH64_SYSREG(3, 3, 4, 4, 0)
-#define FPSR       VISOR_AARCH64_SYSREG(3, 3, 4, 4, 1)
 
 /* ---- one register ---- */
 
-static int one_reg(visor_vcpu *vcpu, unsigned long request, uint64_t id, void *value)
+int kvm_aarch64_one_reg(visor_vcpu *vcpu, unsigned long request, uint64_t id, void *value)
 {
     struct kvm_one_reg reg = {.id = id, .addr = (uintptr_t)value};
 
@@ -32,8 +30,8 @@ static int read_reg(uint64_t *out, visor_vcpu *vcpu, uint32_t reg)
     int ret;
 
     if ((id & KVM_REG_SIZE_MASK) == KVM_REG_SIZE_U64)
-        return one_reg(vcpu, KVM_GET_ONE_REG, id, out);
-    ret = one_reg(vcpu, KVM_GET_ONE_REG, id, &narrow);
+        return kvm_aarch64_one_reg(vcpu, KVM_GET_ONE_REG, id, out);
+    ret = kvm_aarch64_one_reg(vcpu, KVM_GET_ONE_REG, id, &narrow);
     *out = narrow;
     return ret;
 }
@@ -44,8 +42,8 @@ static int write_reg(visor_vcpu *vcpu, uint32_t reg, uint64_t value)
     uint32_t narrow = (uint32_t)value;
 
     if ((id & KVM_REG_SIZE_MASK) == KVM_REG_SIZE_U64)
-        return one_reg(vcpu, KVM_SET_ONE_REG, id, &value);
-    return value == narrow ? one_reg(vcpu, KVM_SET_ONE_REG, id, &narrow) : -EINVAL;
+        return kvm_aarch64_one_reg(vcpu, KVM_SET_ONE_REG, id, &value);
+    return value == narrow ? kvm_aarch64_one_reg(vcpu, KVM_SET_ONE_REG, id, &narrow) : -EINVAL;
 }
 
 /* Not getting it: the vCPU has none. Not setting it: the kernel does not want to. */
@@ -251,154 +249,6 @@ static int set_regs(visor_vcpu *vcpu, const void *buf)
     return ret;
 }
 
-/* ---- vectors ---- */
-
-/*
- * With SVE the vectors are reached as Z registers only. These are transferred in slices of 2048
- * bits, which is also the longest vector that there is: one slice each (api.rst 4.68).
- */
-#define Z_SLICE 256
-#define P_SLICE 32
-#define Z_REGS  32u
-#define P_REGS  16u
-
-static bool has_sve(const visor_vcpu *vcpu)
-{
-    return vcpu->vm->machine.aarch64.sve == VISOR_ON;
-}
-
-static int vector_failed(const char *op, const char *kind, unsigned n, int err)
-{
-    return kvm_error(op, err, "%s%u", kind, n);
-}
-
-static int vector_reg(visor_vcpu *vcpu, unsigned long request, unsigned n, uint8_t slice[Z_SLICE])
-{
-    uint64_t id = has_sve(vcpu) ? KVM_REG_ARM64_SVE_ZREG(n, 0) : kvm_aarch64_vector_to_kvm(n);
-
-    return one_reg(vcpu, request, id, slice);
-}
-
-int kvm_aarch64_get_vector(uint64_t out[2], visor_vcpu *vcpu, unsigned n)
-{
-    uint8_t slice[Z_SLICE];
-    int ret = vector_reg(vcpu, KVM_GET_ONE_REG, n, slice);
-
-    if (ret < 0)
-        return vector_failed("KVM_GET_ONE_REG", "V", n, -ret);
-    memcpy(out, slice, 2 * sizeof(out[0]));
-    return 0;
-}
-
-int kvm_aarch64_put_vector(visor_vcpu *vcpu, unsigned n, const uint64_t value[2])
-{
-    uint8_t slice[Z_SLICE] = {0};
-    int ret;
-
-    memcpy(slice, value, 2 * sizeof(value[0]));
-    ret = vector_reg(vcpu, KVM_SET_ONE_REG, n, slice);
-    return ret < 0 ? vector_failed("KVM_SET_ONE_REG", "V", n, -ret) : 0;
-}
-
-int kvm_aarch64_set_vector(visor_vcpu *vcpu, unsigned n, const uint64_t value[2])
-{
-    int ret = kvm_aarch64_complete(vcpu, false);
-
-    return ret < 0 ? ret : kvm_aarch64_put_vector(vcpu, n, value);
-}
-
-static int get_fpsimd(void *buf, visor_vcpu *vcpu)
-{
-    visor_aarch64_fpsimd *out = buf;
-    uint64_t fpsr, fpcr;
-    int ret = kvm_aarch64_get_reg(&fpsr, vcpu, FPSR);
-
-    if (ret == 0)
-        ret = kvm_aarch64_get_reg(&fpcr, vcpu, FPCR);
-    for (unsigned n = 0; ret == 0 && n < 32; n++)
-        ret = kvm_aarch64_get_vector(out->v[n], vcpu, n);
-    if (ret < 0)
-        return ret;
-    out->fpsr = (uint32_t)fpsr;
-    out->fpcr = (uint32_t)fpcr;
-    return 0;
-}
-
-static int set_fpsimd(visor_vcpu *vcpu, const void *buf)
-{
-    const visor_aarch64_fpsimd *in = buf;
-    int ret = kvm_aarch64_put_reg(vcpu, FPSR, in->fpsr);
-
-    if (ret == 0)
-        ret = kvm_aarch64_put_reg(vcpu, FPCR, in->fpcr);
-    for (unsigned n = 0; ret == 0 && n < 32; n++)
-        ret = kvm_aarch64_put_vector(vcpu, n, in->v[n]);
-    return ret;
-}
-
-/* Bytes of the longest vector, from the set of lengths. */
-static size_t vector_bytes(const visor_vcpu *vcpu)
-{
-    size_t bytes = 0;
-
-    for (uint32_t lengths = vcpu->vm->machine.aarch64.sve_lengths; lengths != 0; lengths >>= 1)
-        bytes += 16;
-    return bytes;
-}
-
-/* Walks over the image: Z0 to Z31, P0 to P15, FFR. Either from the vCPU or to it. */
-static int copy_sve(visor_vcpu *vcpu, uint8_t *out, const uint8_t *in)
-{
-    unsigned long request = out != NULL ? KVM_GET_ONE_REG : KVM_SET_ONE_REG;
-    size_t vector = vector_bytes(vcpu), offset = 0;
-
-    for (unsigned n = 0; n < Z_REGS + P_REGS + 1; n++) {
-        bool is_vector = n < Z_REGS;
-        size_t bytes = is_vector ? vector : vector / 8;
-        uint64_t id = is_vector             ? KVM_REG_ARM64_SVE_ZREG(n, 0)
-                      : n < Z_REGS + P_REGS ? KVM_REG_ARM64_SVE_PREG(n - Z_REGS, 0)
-                                            : KVM_REG_ARM64_SVE_FFR(0);
-        uint8_t slice[Z_SLICE] = {0};
-        int ret;
-
-        if (in != NULL)
-            memcpy(slice, in + offset, bytes);
-        ret = one_reg(vcpu, request, id, slice);
-        if (ret < 0)
-            return vector_failed(in != NULL ? "KVM_SET_ONE_REG" : "KVM_GET_ONE_REG",
-                                 is_vector ? "Z" : "P", is_vector ? n : n - Z_REGS, -ret);
-        if (out != NULL)
-            memcpy(out + offset, slice, bytes);
-        offset += bytes;
-    }
-    return 0;
-}
-
-static size_t sve_size(const visor_vcpu *vcpu)
-{
-    size_t vector = has_sve(vcpu) ? vector_bytes(vcpu) : 0;
-
-    return Z_REGS * vector + (P_REGS + 1) * vector / 8;
-}
-
-static int get_sve(void *buf, size_t capacity, visor_vcpu *vcpu)
-{
-    size_t size = sve_size(vcpu);
-    int ret = size > 0 && capacity >= size ? copy_sve(vcpu, buf, NULL) : 0;
-
-    return ret < 0 ? ret : (int)size;
-}
-
-static int set_sve(visor_vcpu *vcpu, const void *buf, size_t length)
-{
-    size_t size = sve_size(vcpu);
-
-    if (length != size)
-        return visor__error(VISOR_EMISMATCH, "kvm", "sve",
-                            "an image of %zu bytes; this vCPU's has %zu", length, size);
-    return size > 0 ? copy_sve(vcpu, NULL, buf) : 0;
-}
-
 /* ---- events, power, features ---- */
 
 static int get_events(void *buf, visor_vcpu *vcpu)
@@ -536,7 +386,8 @@ static const struct {
     [VISOR__STATE_AARCH64_MP_STATE] = {sizeof(uint32_t), get_mp_state, set_mp_state},
     [VISOR__STATE_AARCH64_FEATURES] = {sizeof(visor_aarch64_features), get_features, set_features},
     [VISOR__STATE_AARCH64_REGS] = {sizeof(visor_aarch64_regs), get_regs, set_regs},
-    [VISOR__STATE_AARCH64_FPSIMD] = {sizeof(visor_aarch64_fpsimd), get_fpsimd, set_fpsimd},
+    [VISOR__STATE_AARCH64_FPSIMD] = {sizeof(visor_aarch64_fpsimd), kvm_aarch64_get_fpsimd,
+                                     kvm_aarch64_set_fpsimd},
     [VISOR__STATE_AARCH64_EVENTS] = {sizeof(visor_aarch64_events), get_events, set_events},
 };
 
@@ -560,7 +411,7 @@ int kvm_arch_get_state(void *buf, size_t capacity, visor_vcpu *vcpu, enum visor_
     int ret;
 
     if (piece == VISOR__STATE_AARCH64_SVE)
-        return get_sve(buf, capacity, vcpu);
+        return kvm_aarch64_get_sve(buf, capacity, vcpu);
     if (lists[piece].last != 0)
         return get_list(buf, capacity, vcpu, lists[piece].first, lists[piece].last);
     if (fixed[piece].get == NULL)
@@ -580,7 +431,7 @@ int kvm_arch_set_state(visor_vcpu *vcpu, enum visor__state piece, const void *bu
     if (ret < 0)
         return ret;
     if (piece == VISOR__STATE_AARCH64_SVE)
-        return set_sve(vcpu, buf, length);
+        return kvm_aarch64_set_sve(vcpu, buf, length);
     if (lists[piece].last != 0)
         return set_list(vcpu, buf, length, lists[piece].first, lists[piece].last);
     if (fixed[piece].set == NULL)
