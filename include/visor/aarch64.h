@@ -80,12 +80,11 @@ typedef struct visor_aarch64_boot {
 
 /*
  * Tells the hypervisor where the guest starts and where its device tree is, which some want to know
- * before the first run (Geniezone, Gunyah, Halla); no effect on others. Once (ESTATE), when all vCPUs
- * and interrupt events are there and the guest's memory is filled. It does not replace setting the
- * registers, unless VISOR_CAP_BOOT_CONTEXT says so.
+ * before the first run (Geniezone, Gunyah, Halla); no effect on others. Once (ESTATE). It
+ * does not replace setting the registers, unless VISOR_CAP_BOOT_CONTEXT says so.
  *
  * Where the hypervisor itself reads the tree (Gunyah), what it wants to find is added to the tree in
- * guest memory, which needs up to 4 KiB of room behind it (ELIMIT) and an interrupt-parent at its
+ * guest memory when the first vCPU runs, which needs up to 4 KiB of room behind it (ELIMIT) and an interrupt-parent at its
  * root; an area that begins with zeros receives a tree with the least that it takes. Then entry and
  * tree have to be in the same region (EINVAL).
  */

@@ -170,7 +170,9 @@ VISOR_API visor_vm *visor_vcpu_vm(visor_vcpu *vcpu); /* borrowed */
  * On Linux the calling thread has the kick signal (SIGRTMIN+1 unless the hypervisor was opened with
  * the option signal=N) blocked from its first run on, and must not unblock it; no handler is
  * installed. Other signals keep the mask that the thread had when it first ran the vCPU: a later
- * change of it takes effect inside the guest after the next VISOR_EXIT_INTR.
+ * change of it takes effect inside the guest after the next VISOR_EXIT_INTR. Geniezone, Gunyah and
+ * Halla differ: opening one gives the kick signal a handler that does nothing unless it has one (EINVAL
+ * for one with SA_RESTART), and signals whose handlers have SA_RESTART wait for the end of the run.
  */
 VISOR_API int visor_vcpu_run(visor_vcpu *vcpu);
 
@@ -189,7 +191,9 @@ VISOR_API void visor_vcpu_kick(visor_vcpu *vcpu);
  * Completes a pending access with what the caller filled in, without executing further guest code,
  * so that registers are final and state can be saved. Returns VISOR_EXIT_NONE when the vCPU is
  * settled, or the reason of another part of the same instruction's accesses, to be answered first
- * (handlers are asked as in run). A pending kick stays pending.
+ * (handlers are asked as in run). A pending kick stays pending. EUNSUPPORTED: the hypervisor
+ * completes an access only when the guest runs on (Geniezone, Halla); until then its registers
+ * cannot be set (ESTATE).
  */
 VISOR_API int visor_vcpu_settle(visor_vcpu *vcpu);
 

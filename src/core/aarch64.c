@@ -276,8 +276,6 @@ int visor_aarch64_set_boot(visor_vm *vm, const visor_aarch64_boot *boot)
         ret = check_arch(vm, __func__);
     if (ret == 0)
         ret = check_boot(vm, &copy, __func__);
-    if (ret == 0)
-        ret = visor_vm_seal(vm);
     if (ret < 0)
         return ret;
     visor__mutex_lock(&vm->lock);

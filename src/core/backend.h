@@ -239,7 +239,7 @@ struct visor__aarch64_ops {
      * host lacks. With VISOR_IRQCHIP_KERNEL creates the GIC, which seal() completes.
      */
     int (*configure)(visor_vm *vm, visor_aarch64_config *config);
-    /* VM lock; sealed; once. boot is checked: entry and tree are in guest memory, the tree's area
+    /* VM lock; once. boot is checked: entry and tree are in guest memory, the tree's area
      * is whole pages of one region. NULL: nothing to be told, which is a success. */
     int (*set_boot)(visor_vm *vm, const visor_aarch64_boot *boot);
     /* One register, as the public functions with these names. */

@@ -114,7 +114,7 @@ int64_t gunyah_cap(visor_hypervisor *hv, visor_cap cap)
 {
     (void)hv;
     switch (cap) {
-    case VISOR_CAP_MAX_VCPUS: return 8; /* what its resource manager is known to give */
+    case VISOR_CAP_MAX_VCPUS: return GUNYAH_MAX_VCPUS;
     case VISOR_CAP_MAX_SLOTS: return 64;
     case VISOR_CAP_GPA_BITS: return 40;
     case VISOR_CAP_PROTECTED:

@@ -11,8 +11,8 @@
  *
  * A VM of Gunyah is built and then started once: memory is lent or shared in parcels, functions are
  * added, the device tree is read by the resource manager, which makes interrupt controller and
- * doorbells from it. visor_aarch64_set_boot() prepares the start, the first run starts. Registers
- * cannot be read, and those of vCPU 0 can be set before the start only.
+ * doorbells from it. visor_aarch64_set_boot() says where it starts, the first run starts it.
+ * Registers cannot be read, and those of vCPU 0 can be set before the start only.
  *
  * "The driver" is drivers/virt/gunyah of Android's common kernels android14-6.1 to android16-6.12.
  */
@@ -22,6 +22,9 @@
 #include "gunyah/gunyah_tree.h"
 #include "linux/kick.h"
 #include "linux_gunyah.h"
+
+/* What its resource manager is known to give a VM; the driver has no limit of its own. */
+#define GUNYAH_MAX_VCPUS 8u
 
 struct gunyah_hv {
     int fd;
@@ -33,7 +36,6 @@ struct gunyah_hv {
 
 enum gunyah_phase {
     GUNYAH_BUILDING,
-    GUNYAH_PREPARED, /* gunyah_set_boot() */
     GUNYAH_STARTED,
     GUNYAH_FAILED, /* a start that has failed cannot be repeated */
 };
@@ -41,9 +43,10 @@ enum gunyah_phase {
 struct gunyah_vm {
     int fd;
     atomic_int phase;                  /* enum gunyah_phase; changes under the VM lock */
-    visor_aarch64_boot boot;           /* once it is prepared */
+    visor_aarch64_boot boot;           /* size 0: not told yet */
     visor_aarch64_regs regs;           /* of vCPU 0 at the start */
     bool has_regs;                     /* they were set */
+    bool has_tree;                     /* what the resource manager wants is in the tree */
     bool has_firmware;                 /* the driver knows where it goes */
     uint32_t vcpu_count;               /* created so far */
     struct gunyah_doorbell *doorbells; /* by ascending label. VM lock */

@@ -89,16 +89,13 @@ static int check_places(const visor_vm *vm, const visor_aarch64_boot *boot)
         return visor__error(VISOR_EINVAL, "gunyah", op_boot,
                             "a protected VM without firmware starts at the first byte of its "
                             "region");
-    if (vm->config.protection == VISOR_PROTECTED && !gunyah_vm_of(vm)->has_firmware) {
-        visor__error(VISOR_ESTATE, "gunyah", op_boot, "the VM's firmware is not loaded");
-        return visor__error_hint("call visor_vm_load_firmware() before");
-    }
     return 0;
 }
 
-static int complete_tree(visor_vm *vm, const visor_aarch64_boot *boot)
+static int complete_tree(visor_vm *vm)
 {
     const struct gunyah_vm *gunyah = gunyah_vm_of(vm);
+    const visor_aarch64_boot *boot = &gunyah->boot;
     const struct gunyah_tree tree = {
         .memory = vm->memory,
         .config = &vm->machine.aarch64,
@@ -115,33 +112,21 @@ static int complete_tree(visor_vm *vm, const visor_aarch64_boot *boot)
     return ret < 0 ? ret : gunyah_tree_complete(area, boot->tree_length, &tree);
 }
 
+/* The rest is done when the VM starts: until then doorbells, vCPUs and memory may be added. */
 int gunyah_set_boot(visor_vm *vm, const visor_aarch64_boot *boot)
 {
-    struct gunyah_vm *gunyah = gunyah_vm_of(vm);
-    /* Whole pages: the driver forgets what is left of a page. */
-    const struct gunyah_vm_dtb_config dtb = {boot->tree_gpa, boot->tree_length};
     int ret = check_places(vm, boot);
 
     if (ret == 0)
-        ret = complete_tree(vm, boot);
-    if (ret == 0 && gunyah_hv_of(vm->hv)->is_trusted)
-        ret = set_trusted(vm, boot);
-    if (ret < 0)
-        return ret;
-    ret = gunyah_ioctl(gunyah->fd, GUNYAH_VM_SET_DTB_CONFIG, &dtb);
-    if (ret < 0)
-        return gunyah_error("GUNYAH_VM_SET_DTB_CONFIG", -ret, "device tree at 0x%llx",
-                            (ull)boot->tree_gpa);
-    gunyah->boot = *boot;
-    atomic_store(&gunyah->phase, GUNYAH_PREPARED);
-    return 0;
+        gunyah_vm_of(vm)->boot = *boot;
+    return ret;
 }
 
 /* ---- registers: those that vCPU 0 starts with ---- */
 
 static int check_start_reg(const visor_vcpu *vcpu, const char *operation)
 {
-    if (vcpu->id == 0 && atomic_load(&gunyah_vm_of(vcpu->vm)->phase) <= GUNYAH_PREPARED)
+    if (vcpu->id == 0 && atomic_load(&gunyah_vm_of(vcpu->vm)->phase) == GUNYAH_BUILDING)
         return 0;
     return visor__error(VISOR_EUNSUPPORTED, "gunyah", operation,
                         "vCPU %u: only vCPU 0 can be given registers, and before it starts",
@@ -251,32 +236,54 @@ static int set_registers(visor_vm *vm)
     return ret < 0 ? gunyah_error("GUNYAH_VM_SET_BOOT_CONTEXT", -ret, "%s", "") : 0;
 }
 
-/* VM lock. */
+/* What the resource manager reads, and how it trusts it. */
+static int prepare(visor_vm *vm)
+{
+    struct gunyah_vm *gunyah = gunyah_vm_of(vm);
+    /* Whole pages: the driver forgets what is left of a page. */
+    const struct gunyah_vm_dtb_config dtb = {gunyah->boot.tree_gpa, gunyah->boot.tree_length};
+    int ret;
+
+    if (gunyah->boot.size == 0) {
+        visor__error(VISOR_ESTATE, "gunyah", "visor_vcpu_run",
+                     "the hypervisor does not know where the guest starts");
+        return visor__error_hint("call visor_aarch64_set_boot() before the first run");
+    }
+    if (vm->config.protection == VISOR_PROTECTED && !gunyah->has_firmware) {
+        visor__error(VISOR_ESTATE, "gunyah", "visor_vcpu_run", "the VM's firmware is not loaded");
+        return visor__error_hint("call visor_vm_load_firmware() before the first run");
+    }
+    ret = gunyah->has_tree ? 0 : complete_tree(vm);
+    gunyah->has_tree = ret == 0;
+    if (ret == 0 && gunyah_hv_of(vm->hv)->is_trusted)
+        ret = set_trusted(vm, &gunyah->boot);
+    if (ret < 0)
+        return ret;
+    ret = gunyah_ioctl(gunyah->fd, GUNYAH_VM_SET_DTB_CONFIG, &dtb);
+    return ret < 0 ? gunyah_error("GUNYAH_VM_SET_DTB_CONFIG", -ret, "device tree at 0x%llx",
+                                  (ull)dtb.guest_phys_addr)
+                   : set_registers(vm);
+}
+
+/* VM lock. What is wrong before the request can be mended; after it the VM is lost. */
 static int start(visor_vm *vm)
 {
     struct gunyah_vm *gunyah = gunyah_vm_of(vm);
     int ret;
 
-    switch (atomic_load(&gunyah->phase)) {
-    case GUNYAH_STARTED: return 0;
-    case GUNYAH_BUILDING:
-        visor__error(VISOR_ESTATE, "gunyah", "visor_vcpu_run",
-                     "the hypervisor does not know where the guest starts");
-        return visor__error_hint("call visor_aarch64_set_boot() before the first run");
-    case GUNYAH_FAILED:
+    if (atomic_load(&gunyah->phase) == GUNYAH_STARTED)
+        return 0;
+    if (atomic_load(&gunyah->phase) == GUNYAH_FAILED)
         return visor__error(VISOR_ESTATE, "gunyah", "visor_vcpu_run",
                             "the VM could not be started, and cannot be any more");
-    default: break;
-    }
-    ret = set_registers(vm);
-    if (ret == 0) {
-        ret = visor__linux_ioctl(gunyah->fd, GUNYAH_VM_START, 0);
-        if (ret < 0)
-            gunyah_error("GUNYAH_VM_START", -ret, "%s",
-                         "the resource manager did not take the VM or its device tree");
-    }
+    ret = prepare(vm);
+    if (ret < 0)
+        return ret;
+    ret = visor__linux_ioctl(gunyah->fd, GUNYAH_VM_START, 0);
     atomic_store(&gunyah->phase, ret < 0 ? GUNYAH_FAILED : GUNYAH_STARTED);
-    return ret < 0 ? visor_error_last()->code : 0;
+    return ret < 0 ? gunyah_error("GUNYAH_VM_START", -ret, "%s",
+                                  "the resource manager did not take the VM or its device tree")
+                   : 0;
 }
 
 int gunyah_start(visor_vm *vm)

@@ -55,7 +55,7 @@ static int check_phase(const struct gunyah_vm *gunyah)
         return 0;
     visor__error(VISOR_ESTATE, "gunyah", "visor_vm_add_irq_event",
                  "the VM's doorbells are in its device tree");
-    return visor__error_hint("add events before visor_aarch64_set_boot()");
+    return visor__error_hint("add events before the first run");
 }
 
 static int add_event(visor_vm *vm, uint32_t gsi, visor_event event, visor_event resample)

@@ -240,8 +240,12 @@ static int create(visor_vcpu *vcpu)
     static const char op[] = "GUNYAH_VM_ADD_FUNCTION(VCPU)";
     struct gunyah_vcpu *v = gunyah_vcpu_of(vcpu);
     const struct gunyah_fn_vcpu_arg argument = {.id = vcpu->id};
-    int ret = gunyah_add_function(vcpu->vm, GUNYAH_FN_VCPU, &argument, sizeof(argument));
+    int ret;
 
+    if (vcpu->id >= GUNYAH_MAX_VCPUS)
+        return visor__error(VISOR_ELIMIT, "gunyah", op, "vCPU id %u: 0 to %u are taken", vcpu->id,
+                            GUNYAH_MAX_VCPUS - 1);
+    ret = gunyah_add_function(vcpu->vm, GUNYAH_FN_VCPU, &argument, sizeof(argument));
     if (ret < 0)
         return gunyah_error(op, -ret, "vCPU id %u", vcpu->id);
     v->fd = ret;

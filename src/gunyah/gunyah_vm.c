@@ -129,7 +129,7 @@ static int map(visor_vm *vm, const struct visor__slot_map *map)
     if (atomic_load(&gunyah_vm_of(vm)->phase) != GUNYAH_BUILDING) {
         visor__error(VISOR_ESTATE, "gunyah", "visor_vm_add_slot",
                      "memory is handed over when the VM starts");
-        return visor__error_hint("add slots before visor_aarch64_set_boot()");
+        return visor__error_hint("add slots before the first run");
     }
     if (is_pool(vm, map, &info))
         return map_pool(vm, map, info);

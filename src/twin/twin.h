@@ -62,14 +62,14 @@ struct twin_hv {
 struct twin_vm {
     int fd;
     bool is_protected;         /* the hypervisor has been told */
-    atomic_bool has_first;     /* vCPU 0 was created, which interrupts are for */
     visor_io_event *io_events; /* all of them: the driver forgets to free them. VM lock */
     size_t io_event_count;
 };
 
 struct twin_vcpu {
     int fd;
-    bool due; /* the answer to an MMIO read is still in vcpu->exit */
+    bool due;       /* the answer to an MMIO read is still in vcpu->exit */
+    bool unsettled; /* the driver completes an access in the next run */
     struct visor__linux_kick kick;
     sigset_t mask;            /* while the guest runs */
     struct gzvm_vcpu_run run; /* handed to the driver by each run */
@@ -128,6 +128,8 @@ extern const struct visor__aarch64_ops twin_aarch64_ops;
 /* ---- parts of the tables ---- */
 
 void twin_drop_io_events(visor_vm *vm);
+/* Whether the driver signals an event for this write instead of an exit. */
+bool twin_has_io_event(visor_vm *vm, uint64_t address, uint32_t length, const uint8_t *data);
 int twin_set_state(visor_vcpu *vcpu, enum visor__state piece, const void *buf, size_t length);
 int twin_get_reg(uint64_t *out, visor_vcpu *vcpu, uint32_t reg);
 int twin_set_reg(visor_vcpu *vcpu, uint32_t reg, uint64_t value);

@@ -77,23 +77,30 @@ void twin_drop_io_events(visor_vm *vm)
     free(priv->io_events);
 }
 
+bool twin_has_io_event(visor_vm *vm, uint64_t address, uint32_t length, const uint8_t *data)
+{
+    const struct twin_vm *priv = twin_vm_of(vm);
+    uint64_t value = 0;
+    bool found = false;
+
+    memcpy(&value, data, length < sizeof(value) ? length : sizeof(value));
+    visor__mutex_lock(&vm->lock);
+    for (size_t i = 0; i < priv->io_event_count && !found; i++) {
+        const visor_io_event *event = &priv->io_events[i];
+
+        found = event->address == address && (event->length == 0 || event->length == length) &&
+                (!event->match || event->value == value);
+    }
+    visor__mutex_unlock(&vm->lock);
+    return found;
+}
+
 const struct visor__io_event_ops twin_io_event_ops = {
     .add = add_io_event,
     .remove = remove_io_event,
 };
 
 /* ---- lines and events ---- */
-
-/* Shared interrupts go to vCPU 0, and Halla's driver wakes it without looking whether it is there:
- * the host's kernel would crash. */
-static int check_target(const visor_vm *vm, const char *operation, uint32_t gsi)
-{
-    if (atomic_load(&twin_vm_of(vm)->has_first))
-        return 0;
-    visor__error(VISOR_ESTATE, twin_of(vm)->name, operation,
-                 "gsi %u: there is no vCPU 0 to be interrupted", gsi);
-    return visor__error_hint("create vCPU 0 first");
-}
 
 /* The number is that of an SPI: drivers that look at the type add 32 for it, the others take an
  * SPI's number anyway. */
@@ -104,10 +111,8 @@ static int set_irq(visor_vm *vm, uint32_t gsi, bool level)
         .irq = GZVM_IRQ_TYPE_SPI << GZVM_IRQ_TYPE_SHIFT | gsi,
         .level = level,
     };
-    int ret = check_target(vm, twin->irq_line.name, gsi);
+    int ret;
 
-    if (ret < 0)
-        return ret;
     if (gsi > GZVM_IRQ_NUM_MASK)
         return visor__error(VISOR_EINVAL, twin->name, twin->irq_line.name, "gsi %u", gsi);
     ret = twin_ioctl(twin_vm_of(vm)->fd, &twin->irq_line, &line);
@@ -135,8 +140,6 @@ static int add_event(visor_vm *vm, uint32_t gsi, visor_event event, visor_event 
                      "the driver takes an event for the end of an interrupt, and never signals it");
         return visor__error_hint("raise level interrupts with visor_vm_set_irq()");
     }
-    if (check_target(vm, twin->irqfd.name, gsi) < 0)
-        return VISOR_ESTATE;
     return change_irqfd(vm, gsi, event, 0);
 }
 

@@ -38,7 +38,15 @@ static int set_native(visor_vcpu *vcpu, uint64_t id, uint64_t value)
 {
     const struct twin *twin = twin_of(vcpu->vm);
     struct gzvm_one_reg reg = {.id = id, .addr = (uintptr_t)&value};
-    int ret = twin_ioctl(twin_vcpu_of(vcpu)->fd, &twin->set_reg, &reg);
+    int ret;
+
+    /* Completing the access moves the program counter on, whatever it is by then. */
+    if (twin_vcpu_of(vcpu)->unsettled) {
+        visor__error(VISOR_ESTATE, twin->name, twin->set_reg.name,
+                     "vCPU %u: its last access is not completed yet", vcpu->id);
+        return visor__error_hint("run it on, with a kick pending after a moment");
+    }
+    ret = twin_ioctl(twin_vcpu_of(vcpu)->fd, &twin->set_reg, &reg);
 
     return ret < 0 ? twin_error(twin, set_reg, -ret, "vCPU %u, register 0x%llx", vcpu->id,
                                 (unsigned long long)id)

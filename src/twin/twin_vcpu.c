@@ -30,6 +30,7 @@ static bool exit_mmio(visor_vcpu *vcpu)
     if (io->is_write)
         memcpy(io->data, v->run.mmio.data, io->length);
     v->due = !io->is_write;
+    v->unsettled = true;
     return true;
 }
 
@@ -114,6 +115,33 @@ static enum visor_exit_reason translate(visor_vcpu *vcpu)
     return VISOR_EXIT_UNKNOWN;
 }
 
+/*
+ * Whether the exit that a run ended by a signal has left in the block is none of ours: the driver
+ * has dealt with it and was about to enter the guest again, but the block comes back as it is. Page
+ * faults are among them: one that the driver could not mend happens again.
+ */
+static bool is_consumed(visor_vcpu *vcpu)
+{
+    const struct twin_exit *known = twin_of(vcpu->vm)->exits;
+    const struct gzvm_vcpu_run *run = &twin_vcpu_of(vcpu)->run;
+
+    if (run->exit_reason == 0)
+        return true;
+    while (known->native != 0 && known->native != run->exit_reason)
+        known++;
+    switch (known->reason) {
+    case VISOR_EXIT_INTR:
+    case VISOR_EXIT_IRQ_WINDOW: return true;
+    case VISOR_EXIT_HYPERCALL: return run->hypercall.args[0] == GZVM_HVC_MEM_RELINQUISH;
+    case VISOR_EXIT_EXCEPTION: return run->exception.exception == GZVM_EXCEPTION_PAGE_FAULT;
+    case VISOR_EXIT_MMIO:
+        return run->mmio.is_write && run->mmio.size <= 8 &&
+               twin_has_io_event(vcpu->vm, run->mmio.phys_addr, (uint32_t)run->mmio.size,
+                                 run->mmio.data);
+    default: return false;
+    }
+}
+
 /* ---- running ---- */
 
 /* Records what a run ends with. */
@@ -170,13 +198,15 @@ static int run(visor_vcpu *vcpu)
         return report(vcpu, VISOR_EXIT_KICKED);
     }
     err = visor__linux_kick_ioctl(v->fd, twin->run.number, (uintptr_t)&v->run, &v->mask);
-    has_exit = v->run.exit_reason != 0;
+    has_exit = err == 0 || (err == EINTR && !is_consumed(vcpu));
+    if (v->run.exit_reason != 0) /* the guest was entered */
+        v->unsettled = false;
     /* A kick that comes with an exit is kept for the next run. */
     kicked = visor__run_end(vcpu, err == EINTR && !has_exit);
     visor__linux_kick_drop(&v->kick, err == EINTR);
     if (kicked)
         return report(vcpu, VISOR_EXIT_KICKED);
-    if (err == 0 || (err == EINTR && has_exit))
+    if (has_exit)
         return report(vcpu, translate(vcpu));
     if (err == EINTR) {
         visor__linux_kick_forget_thread(&v->kick);
@@ -187,13 +217,15 @@ static int run(visor_vcpu *vcpu)
 
 /*
  * The driver completes an access on its way into the guest only, and leaves before that if it is
- * told not to enter. The answer waits in the run block, where nothing changes it; and there is no
- * state that could be read meanwhile.
+ * told not to enter. The answer waits in the run block, where nothing changes it.
  */
 static int settle(visor_vcpu *vcpu)
 {
-    take_answer(vcpu);
-    return report(vcpu, VISOR_EXIT_NONE);
+    if (!twin_vcpu_of(vcpu)->unsettled)
+        return report(vcpu, VISOR_EXIT_NONE);
+    visor__error(VISOR_EUNSUPPORTED, twin_of(vcpu->vm)->name, "visor_vcpu_settle",
+                 "vCPU %u: the driver completes an access when the guest runs on", vcpu->id);
+    return visor__error_hint("run it on, with a kick pending after a moment");
 }
 
 static void kick(visor_vcpu *vcpu)
@@ -219,8 +251,6 @@ static int create(visor_vcpu *vcpu)
     v->fd = ret;
     v->kick.signal = twin_hv_of(vcpu->vm->hv)->signal;
     v->kick.immediate_exit = &v->run.immediate_exit;
-    if (vcpu->id == 0)
-        atomic_store(&twin_vm_of(vcpu->vm)->has_first, true);
     return 0;
 }
 

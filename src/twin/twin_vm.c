@@ -191,14 +191,33 @@ static uint64_t own_firmware(const visor_vm *vm)
     return 0;
 }
 
+/*
+ * Shared interrupts go to vCPU 0, and Halla's driver wakes it without looking whether it is there:
+ * the host's kernel would crash. It stays in the driver when it is freed here.
+ */
+static int check_target(const visor_vm *vm)
+{
+    const visor_vcpu *vcpu = vm->vcpus;
+
+    while (vcpu != NULL && vcpu->id != 0)
+        vcpu = vcpu->next;
+    if (vcpu != NULL || vm->config.irqchip == VISOR_IRQCHIP_NONE)
+        return 0;
+    visor__error(VISOR_ESTATE, twin_of(vm)->name, "visor_vm_seal",
+                 "there is no vCPU 0 to be interrupted");
+    return visor__error_hint("create the vCPUs before interrupts are used");
+}
+
 /* A VM that was to be protected must not run when it is not. */
 static int seal(visor_vm *vm)
 {
     static const char op[] = "visor_vm_seal";
     struct twin_vm *priv = twin_vm_of(vm);
     uint64_t address;
-    int ret;
+    int ret = check_target(vm);
 
+    if (ret < 0)
+        return ret;
     if (!isolates(vm) || priv->is_protected)
         return 0;
     if (vm->config.protection == VISOR_PROTECTED) {

@@ -50,9 +50,18 @@ void guest_put_program(struct guest *g, visor_vcpu *vcpu, const struct code *pro
     guest_put_code(g, guest_code + 0x1000 * visor_vcpu_id(vcpu), program);
 }
 
+void guest_settle(visor_vcpu *vcpu)
+{
+    if (visor_vcpu_settle(vcpu) != VISOR_EUNSUPPORTED)
+        return;
+    kick_later(vcpu, 20);
+    run_to(HERE, vcpu, VISOR_EXIT_KICKED);
+}
+
 void guest_restart(struct guest *g, visor_vcpu *vcpu, const struct code *program, uint64_t a0,
                    uint64_t a1, uint64_t a2)
 {
+    guest_settle(vcpu);
     guest_put_program(g, vcpu, program);
     guest_arch_enter(vcpu, guest_code + 0x1000 * visor_vcpu_id(vcpu), a0, a1, a2);
 }

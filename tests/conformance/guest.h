@@ -58,6 +58,9 @@ visor_vcpu *guest_add_vcpu(struct guest *g, uint32_t id);
 /* Another program and arguments on a vCPU that is not running. Each vCPU has its own code page. */
 void guest_restart(struct guest *g, visor_vcpu *vcpu, const struct code *program, uint64_t a0,
                    uint64_t a1, uint64_t a2);
+/* Completes the last access, before registers change. Where the hypervisor needs guest code for it,
+ * that is the endless loop at the end of a program. */
+void guest_settle(visor_vcpu *vcpu);
 /* The program alone, with the registers as they are. */
 void guest_put_program(struct guest *g, visor_vcpu *vcpu, const struct code *program);
 /* Any code, where it may be executed. */

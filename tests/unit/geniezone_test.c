@@ -269,7 +269,7 @@ TEST(firmware)
     uint64_t size;
 
     memset(&kernel, 0, sizeof(kernel));
-    if (start(&with_protection)) {
+    if (start(&with_protection) && CHECK_OK(visor_vcpu_create(&box.vcpu, box.vm, 0))) {
         /* A VM that was to be protected does not run when it is not. */
         CHECK_INT(visor_vm_seal(box.vm), VISOR_ESTATE);
         CHECK_INT(visor_vm_load_firmware(&size, box.vm, 0x7fc00000, 0x400000), VISOR_ENOENT);
@@ -294,7 +294,7 @@ TEST(without_firmware_of_the_hypervisor)
 
     memset(&kernel, 0, sizeof(kernel));
     config.protection = VISOR_PROTECTED_CUSTOM_FIRMWARE;
-    if (start(&config)) {
+    if (start(&config) && CHECK_OK(visor_vcpu_create(&box.vcpu, box.vm, 0))) {
         CHECK_OK(visor_vm_seal(box.vm));
         CHECK_INT(driver_calls(GZVM_ENABLE_CAP), 1);
         DRIVER_GAVE(GZVM_ENABLE_CAP, 0,
@@ -304,7 +304,7 @@ TEST(without_firmware_of_the_hypervisor)
     stop();
     kernel.no_set_protected = true;
     config.protection = VISOR_PROTECTED_NO_FIRMWARE;
-    if (start(&config))
+    if (start(&config) && CHECK_OK(visor_vcpu_create(&box.vcpu, box.vm, 0)))
         CHECK_INT(visor_vm_seal(box.vm), VISOR_EUNSUPPORTED);
     stop();
 }
@@ -333,8 +333,10 @@ TEST(a_read_is_answered_in_the_same_block)
         CHECK(!box.exit->io.is_write);
         CHECK_INT(box.exit->raw, GZVM_EXIT_MMIO);
         visor_io_set_value(&box.exit->io, 0x12345678);
-        /* Neither settling nor a kick loses the answer. */
-        CHECK_INT(visor_vcpu_settle(box.vcpu), VISOR_EXIT_NONE);
+        /* It is completed when the guest runs on, and not before. */
+        CHECK_INT(visor_vcpu_settle(box.vcpu), VISOR_EUNSUPPORTED);
+        CHECK_INT(visor_aarch64_set_reg(box.vcpu, VISOR_AARCH64_PC, 0), VISOR_ESTATE);
+        /* A kick does not lose the answer. */
         visor_vcpu_kick(box.vcpu);
         CHECK_INT(visor_vcpu_run(box.vcpu), VISOR_EXIT_KICKED);
         CHECK_INT(visor_vcpu_run(box.vcpu), VISOR_EXIT_MMIO);
@@ -374,6 +376,42 @@ TEST(an_exit_that_comes_with_a_signal_is_not_lost)
         CHECK_INT(visor_vcpu_run(box.vcpu), VISOR_EXIT_INTR);
     }
     stop();
+}
+
+/* What the driver has dealt with itself stays in the block. */
+static int consumed_under_signal(struct gzvm_vcpu_run *run)
+{
+    static const uint32_t reasons[] = {GZVM_EXIT_IRQ,       GZVM_EXIT_GZ,   GZVM_EXIT_IDLE,
+                                       GZVM_EXIT_EXCEPTION, GZVM_EXIT_MMIO, GZVM_EXIT_MMIO};
+
+    memset(run->padding, 0, sizeof(run->padding));
+    run->exit_reason = reasons[kernel.step];
+    if (run->exit_reason == GZVM_EXIT_EXCEPTION)
+        run->exception.exception = GZVM_EXCEPTION_PAGE_FAULT;
+    if (run->exit_reason == GZVM_EXIT_MMIO) {
+        run->mmio.phys_addr = 0x3000;
+        run->mmio.size = 4;
+        run->mmio.is_write = 1;
+        run->mmio.data[0] = kernel.step == 4 ? 9 : 8;
+    }
+    kernel.step++;
+    return -EINTR;
+}
+
+TEST(what_the_driver_has_consumed_is_no_exit)
+{
+    visor_io_event io_event = {.space = VISOR_MMIO, .address = 0x3000, .length = 4, .match = true};
+
+    io_event.event = eventfd(0, EFD_CLOEXEC);
+    io_event.value = 9;
+    if (start_vcpu(consumed_under_signal)) {
+        CHECK_OK(visor_vm_add_io_event(box.vm, &io_event));
+        for (unsigned i = 0; i < 5; i++)
+            CHECK_INT(visor_vcpu_run(box.vcpu), VISOR_EXIT_INTR);
+        CHECK_INT(visor_vcpu_run(box.vcpu), VISOR_EXIT_MMIO); /* of another value */
+    }
+    stop();
+    close((int)io_event.event);
 }
 
 static int one_of_each(struct gzvm_vcpu_run *run)

@@ -232,12 +232,12 @@ TEST(protected)
                        ->bytes)
                       ->label,
                   2);
-        CHECK_INT(boot_at(RAM), VISOR_ESTATE); /* no firmware */
+        CHECK_OK(boot_at(RAM + 0x1000));
+        CHECK_INT(visor_vcpu_run(box.vcpu), VISOR_ESTATE); /* no firmware */
         CHECK_INT(visor_vm_load_firmware(&size, box.vm, 0x7fc00000, 0xfff), VISOR_ELIMIT);
         CHECK_OK(visor_vm_load_firmware(&size, box.vm, 0x7fc00000, 0x10fff));
         DRIVER_GAVE(GH_VM_ANDROID_SET_FW_CONFIG, 0,
                     (struct gunyah_vm_firmware_config){0x7fc00000, 0x10000});
-        CHECK_OK(boot_at(RAM + 0x1000));
         CHECK_INT(visor_vcpu_run(box.vcpu), VISOR_EXIT_SYSTEM_EVENT);
         CHECK_INT(driver_calls(GUNYAH_VM_SET_BOOT_CONTEXT), 0); /* the firmware's business */
     }
@@ -260,11 +260,14 @@ TEST(trusted)
 
         CHECK_INT(boot_at(RAM + 4), VISOR_EINVAL);
         CHECK_OK(boot_at(RAM));
+        CHECK_OK(visor_vcpu_create(&box.vcpu, box.vm, 0));
+        kernel.guest = power_off;
+        CHECK_INT(visor_vcpu_run(box.vcpu), VISOR_EXIT_SYSTEM_EVENT);
         CHECK(driver_call(GH_VM_ANDROID_SET_AUTH_TYPE, 0) != NULL);
         auth = (const void *)driver_call(GH_VM_ANDROID_SET_AUTH_TYPE, 0)->bytes;
         CHECK_INT(auth->type, 1);
         CHECK_INT(auth->arg_size, 24);
-        ids = (const void *)kernel.functions[0];
+        ids = (const void *)kernel.functions[1];
         CHECK_INT(ids->vm_id, 0);
         CHECK_INT(ids->peripheral_id, 70000);
         CHECK_INT(ids->guest_phys_addr, RAM);
@@ -382,6 +385,7 @@ TEST(doorbells_are_kept_in_order)
         CHECK_OK(visor_vm_add_irq_event(box.vm, 5, events[1], VISOR_EVENT_NONE));
         CHECK_INT(visor_vm_set_irq(box.vm, 5, true), VISOR_EUNSUPPORTED);
         CHECK_OK(boot_at(RAM));
+        CHECK_INT(visor_vcpu_run(box.vcpu), VISOR_EXIT_SYSTEM_EVENT);
         CHECK_OK(visor_memory_ptr(&tree, box.memory, TREE, PAGE));
         node = fdt_path_offset(tree, "/gunyah-vm-config/vdevices");
         fdt_for_each_subnode(at, tree, node)
@@ -553,6 +557,7 @@ TEST(refusals)
         vm_config.protection = VISOR_PROTECTED_CUSTOM_FIRMWARE;
         CHECK_INT(visor_vm_create(&vm, box.hv, box.memory, &vm_config), VISOR_EUNSUPPORTED);
         CHECK_OK(boot_at(RAM));
+        CHECK_INT(visor_vcpu_run(box.vcpu), VISOR_EXIT_SYSTEM_EVENT);
         config.gpa += PAGE;
         CHECK_INT(visor_vm_add_slot(&slot, box.vm, other, &config), VISOR_ESTATE);
         visor_mapping_free(other);

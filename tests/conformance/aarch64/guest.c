@@ -28,6 +28,22 @@ visor_aarch64_regs arm_regs(visor_vcpu *vcpu)
     return regs;
 }
 
+/* Sets the registers. A hypervisor that starts guests its own way is told where, once; it finds no
+ * device tree and has to do without. */
+static void enter(visor_vcpu *vcpu, const visor_aarch64_regs *regs)
+{
+    const visor_aarch64_boot boot = {
+        .size = sizeof(boot), .entry_gpa = regs->pc, .tree_gpa = ARM_ROOM, .tree_length = 0x10000};
+
+    int ret;
+
+    CHECK_OK(visor_aarch64_set_regs(vcpu, regs));
+    if (visor_vm_cap(visor_vcpu_vm(vcpu), VISOR_CAP_BOOT_CONTEXT) == 0)
+        return;
+    ret = visor_aarch64_set_boot(visor_vcpu_vm(vcpu), &boot);
+    CHECK(ret == 0 || ret == VISOR_ESTATE); /* told before; what counts is in the registers */
+}
+
 void arm_restart(struct guest *g, visor_vcpu *vcpu, const struct arm_setup *setup)
 {
     visor_aarch64_regs regs = {.pc = guest_code + 0x1000 * visor_vcpu_id(vcpu),
@@ -36,8 +52,9 @@ void arm_restart(struct guest *g, visor_vcpu *vcpu, const struct arm_setup *setu
     if (regs.pstate == 0)
         regs.pstate = ARM_PSTATE_EL1H | ARM_PSTATE_DAIF;
     memcpy(regs.x, setup->x, sizeof(setup->x));
+    guest_settle(vcpu);
     guest_put_program(g, vcpu, setup->code);
-    CHECK_OK(visor_aarch64_set_regs(vcpu, &regs));
+    enter(vcpu, &regs);
 }
 
 void arm_start(struct guest *g, const struct arm_setup *setup, const visor_vm_config *vm,
@@ -111,7 +128,9 @@ void guest_arch_tables(struct guest *g)
 /* Arm ARM, chapter "AArch64 System Register Descriptions". */
 void guest_arch_vcpu(struct guest *g, visor_vcpu *vcpu)
 {
-    (void)g;
+    /* Where they cannot be set, guests run with the MMU off, which is as good for most. */
+    if (visor_vm_cap(g->vm, VISOR_CAP_BOOT_CONTEXT) != 0)
+        return;
     arm_set_reg(vcpu, ARM_MAIR_EL1, 0x00ff);
     arm_set_reg(vcpu, ARM_TTBR0_EL1, ARM_TABLE);
     /* 39 bits of 4 KiB pages, walks in write-back caches, inner shareable; no upper half; results
@@ -131,7 +150,7 @@ void guest_arch_enter(visor_vcpu *vcpu, uint64_t pc, uint64_t a0, uint64_t a1, u
     const visor_aarch64_regs regs = {
         .x = {a0, a1, a2}, .pc = pc, .pstate = ARM_PSTATE_EL1H | ARM_PSTATE_DAIF};
 
-    CHECK_OK(visor_aarch64_set_regs(vcpu, &regs));
+    enter(vcpu, &regs);
 }
 
 uint64_t guest_arch_far(struct guest *g, uint64_t gpa)
