@@ -56,7 +56,7 @@ static void put_header(uint8_t *at, uint32_t flags)
 {
     put(at, 0x1badb002, 4);
     put(at + 4, flags, 4);
-    put(at + 8, -(0x1badb002 + flags), 4);
+    put(at + 8, 0u - (0x1badb002u + flags), 4);
 }
 
 /* As an ELF file of 32 bits. */

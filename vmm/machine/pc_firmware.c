@@ -108,7 +108,7 @@ static void allocate(struct loader *loader, const char *file, uint32_t align, en
     uint8_t *at = add_command(loader, ALLOCATE, file);
 
     boot_put32(at + 60, align);
-    at[64] = zone;
+    at[64] = (uint8_t)zone;
 }
 
 /* The `width` bytes at `offset` of the file are an offset into the tables. */
