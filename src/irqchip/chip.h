@@ -18,11 +18,14 @@
 
 struct pic {
     visor_x86_pic half[2]; /* primary, secondary */
-    bool output;           /* INT of the primary */
+    bool output;           /* INT of the primary, since visor__pic_update() */
     uint16_t ended;        /* lines whose service has ended since somebody looked */
 };
 
+/* After any of these but init: visor__irqchip_settle(), which lets lines fall whose service has
+ * ended, and only then calls visor__pic_update(). */
 void visor__pic_init(struct pic *pic);
+void visor__pic_update(struct pic *pic);
 void visor__pic_set_line(struct pic *pic, unsigned line, bool level);
 /* The interrupt acknowledge cycle: the vector. */
 uint8_t visor__pic_acknowledge(struct pic *pic);

@@ -81,14 +81,21 @@ void visor__ioapic_set_pin(struct visor__irqchip *chip, unsigned pin, bool level
 void visor__ioapic_eoi(struct visor__irqchip *chip, uint8_t vector, bool level)
 {
     struct ioapic *ioapic = &chip->ioapic;
+    uint32_t pins = 0;
 
+    for (unsigned pin = 0; pin < VISOR_X86_IOAPIC_PINS; pin++) {
+        if ((uint8_t)ioapic->state.redirect[pin] == vector)
+            pins |= 1u << pin;
+    }
+    if (pins == 0)
+        return;
+    /* Lines that fall with the end of their interrupt do so before they are looked at again. */
+    ioapic->ended |= pins;
+    visor__irqchip_settle(chip);
     for (unsigned pin = 0; pin < VISOR_X86_IOAPIC_PINS; pin++) {
         uint64_t *entry = &ioapic->state.redirect[pin];
 
-        if ((uint8_t)*entry != vector)
-            continue;
-        ioapic->ended |= 1u << pin;
-        if (!level || (*entry & ENTRY_LEVEL) == 0)
+        if ((pins >> pin & 1) == 0 || !level || (*entry & ENTRY_LEVEL) == 0)
             continue;
         *entry &= ~ENTRY_REMOTE_IRR;
         if ((ioapic->state.irr >> pin & 1) != 0)

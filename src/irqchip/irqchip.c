@@ -199,25 +199,25 @@ void visor__irqchip_settle(struct visor__irqchip *chip)
 {
     uint16_t pic = chip->pic.ended;
     uint32_t ioapic = chip->ioapic.ended;
-    bool rises = chip->pic.output && !chip->pic_output;
 
     chip->pic.ended = 0;
     chip->ioapic.ended = 0;
-    if (chip->pic.output != chip->pic_output) {
-        chip->pic_output = chip->pic.output;
-        for (struct visor__lapic *lapic = chip->lapics; lapic != NULL; lapic = lapic->next) {
-            /* LINT0 of every local APIC is the PIC's output. As ExtINT it passes through. */
-            if (rises && LVT_MODE(lapic->regs[APIC_LVT_LINT0]) != MODE_EXTINT)
-                visor__lapic_local(lapic, APIC_LVT_LINT0);
-            visor__lapic_update(lapic);
-        }
-    }
     if (ioapic != 0)
         end_lines(chip, VISOR_CHIP_IOAPIC, ioapic);
     if ((pic & 0xff) != 0)
         end_lines(chip, VISOR_CHIP_PIC_PRIMARY, pic & 0xff);
     if (pic >> 8 != 0)
         end_lines(chip, VISOR_CHIP_PIC_SECONDARY, pic >> 8);
+    visor__pic_update(&chip->pic);
+    if (chip->pic.output == chip->pic_output)
+        return;
+    chip->pic_output = chip->pic.output;
+    for (struct visor__lapic *lapic = chip->lapics; lapic != NULL; lapic = lapic->next) {
+        /* LINT0 of every local APIC is the PIC's output. As ExtINT it passes through. */
+        if (chip->pic_output && LVT_MODE(lapic->regs[APIC_LVT_LINT0]) != MODE_EXTINT)
+            visor__lapic_local(lapic, APIC_LVT_LINT0);
+        visor__lapic_update(lapic);
+    }
 }
 
 int visor__irqchip_set_irq(struct visor__irqchip *chip, uint32_t gsi, bool level)

@@ -89,12 +89,10 @@ static void end_of_interrupt(struct visor__lapic *lapic)
     visor__lapic_change(lapic, APIC_ISR, (uint8_t)vector, false);
     level = visor__lapic_test(lapic, APIC_TMR, (uint8_t)vector) &&
             (lapic->regs[APIC_SVR] & APIC_SUPPRESS_EOI) == 0;
-    if (!chip->split) {
+    if (!chip->split)
         visor__ioapic_eoi(chip, (uint8_t)vector, level);
-        visor__irqchip_settle(chip);
-    } else if (level) {
+    else if (level)
         lapic->outer_eoi[vector / 32] |= 1u << vector % 32;
-    }
 }
 
 static void write_spurious(struct visor__lapic *lapic, uint32_t value)

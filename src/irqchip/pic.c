@@ -53,9 +53,9 @@ static void set_half_line(visor_x86_pic *half, unsigned line, bool level)
     half->last_irr = level ? half->last_irr | bit : half->last_irr & (uint8_t)~bit;
 }
 
-static void update(struct pic *pic)
+void visor__pic_update(struct pic *pic)
 {
-    /* Whenever the secondary asks, it asks anew: the primary may have forgotten an earlier time. */
+    /* Whenever the secondary asks, it asks anew: its output falls in every acknowledge cycle. */
     if (requested(pic, 1) >= 0) {
         set_half_line(&pic->half[0], CASCADE, true);
         set_half_line(&pic->half[0], CASCADE, false);
@@ -73,7 +73,6 @@ void visor__pic_init(struct pic *pic)
 void visor__pic_set_line(struct pic *pic, unsigned line, bool level)
 {
     set_half_line(&pic->half[line / 8], line % 8, level);
-    update(pic);
 }
 
 static void end_service(struct pic *pic, unsigned which, unsigned line)
@@ -116,7 +115,6 @@ uint8_t visor__pic_acknowledge(struct pic *pic)
             begin_service(pic, 1, number);
         }
     }
-    update(pic);
     return (uint8_t)(pic->half[which].irq_base + number);
 }
 
@@ -127,6 +125,11 @@ bool visor__pic_has_port(uint64_t port)
     return (port & ~UINT64_C(0x81)) == 0x20 || (port | 1) == 0x4d1;
 }
 
+static unsigned half_of(uint64_t port)
+{
+    return port == 0x4d1 || (port & ~UINT64_C(1)) == 0xa0;
+}
+
 /* "Poll Command": the read is the acknowledge cycle of this half alone. */
 static uint8_t poll_half(struct pic *pic, unsigned which)
 {
@@ -135,13 +138,15 @@ static uint8_t poll_half(struct pic *pic, unsigned which)
     if (line < 0)
         return 0;
     begin_service(pic, which, (unsigned)line);
-    update(pic);
+    /* No acknowledge cycle of the primary will take the request that the secondary has made. */
+    if (which == 1)
+        pic->half[0].irr &= (uint8_t)~(1u << CASCADE);
     return (uint8_t)(0x80 | line);
 }
 
 uint8_t visor__pic_read(struct pic *pic, uint64_t port)
 {
-    unsigned which = port == 0x4d1 || (port & 0x80) != 0;
+    unsigned which = half_of(port);
     visor_x86_pic *half = &pic->half[which];
 
     if ((port | 1) == 0x4d1)
@@ -232,7 +237,7 @@ static void write_ocw3(visor_x86_pic *half, uint8_t value)
 
 void visor__pic_write(struct pic *pic, uint64_t port, uint8_t value)
 {
-    unsigned which = port == 0x4d1 || (port & 0x80) != 0;
+    unsigned which = half_of(port);
     visor_x86_pic *half = &pic->half[which];
 
     if ((port | 1) == 0x4d1)
@@ -245,7 +250,6 @@ void visor__pic_write(struct pic *pic, uint64_t port, uint8_t value)
         write_ocw3(half, value);
     else
         write_ocw2(pic, which, value);
-    update(pic);
 }
 
 void visor__pic_set_state(struct pic *pic, bool secondary, const visor_x86_pic *state)
@@ -255,5 +259,4 @@ void visor__pic_set_state(struct pic *pic, bool secondary, const visor_x86_pic *
     *half = *state;
     half->priority_add &= 7;
     half->elcr_mask = elcr_masks[secondary];
-    update(pic);
 }

@@ -279,7 +279,7 @@ uint8_t visor__pit_read(struct pit *pit, uint64_t port, uint64_t now)
 {
     if (port == 0x61)
         return (uint8_t)(pit->state.channel[2].gate | (pit->state.flags & SPEAKER_ON) |
-                         (now >> 14 & 1) << 4 | output_of(pit, 2, now) << 5);
+                         (now >> 14 & 1) << 4 | (uint32_t)output_of(pit, 2, now) << 5);
     if (port == 0x43) /* "No-Operation" */
         return 0;
     return read_count(pit, port & 3, now);
