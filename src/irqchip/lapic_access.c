@@ -95,13 +95,17 @@ static void end_of_interrupt(struct visor__lapic *lapic)
         lapic->outer_eoi[vector / 32] |= 1u << vector % 32;
 }
 
+/* The bits of SVR that can be set. */
+static uint32_t spurious_mask(const struct visor__lapic *lapic)
+{
+    return (lapic->regs[APIC_VERSION] & APIC_HAS_SUPPRESS_EOI) != 0 ? 0x3ff | APIC_SUPPRESS_EOI
+                                                                    : 0x3ff;
+}
+
+/* 11.4.7.2: switched off, the entries are masked, and stay so. */
 static void write_spurious(struct visor__lapic *lapic, uint32_t value)
 {
-    uint32_t can = 0x3ff;
-
-    if ((lapic->regs[APIC_VERSION] & APIC_HAS_SUPPRESS_EOI) != 0)
-        can |= APIC_SUPPRESS_EOI;
-    lapic->regs[APIC_SVR] = value & can;
+    lapic->regs[APIC_SVR] = value & spurious_mask(lapic);
     if ((value & APIC_SOFTWARE_ENABLE) != 0)
         return;
     for (unsigned reg = APIC_LVT_TIMER; reg <= APIC_LVT_ERROR; reg++)
@@ -355,7 +359,8 @@ static void set_registers(struct visor__lapic *lapic, const visor_x86_lapic *sta
         regs[reg] = in[reg] & visor__lapic_lvt_mask(lapic, reg);
     regs[APIC_TIMER_DIVIDE] = in[APIC_TIMER_DIVIDE] & 11;
     visor__lapic_mode_changed(lapic);
-    write_spurious(lapic, in[APIC_SVR]);
+    /* Not as a write: after a reset the APIC is switched off, and LINT0 is open. */
+    regs[APIC_SVR] = in[APIC_SVR] & spurious_mask(lapic);
     visor__lapic_timer_resume(lapic, in[APIC_TIMER_CURRENT]);
     visor__lapic_update(lapic);
 }

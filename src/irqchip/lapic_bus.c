@@ -78,18 +78,22 @@ static bool matches(const struct visor__lapic *lapic, const struct message *mess
     return lapic->regs[APIC_ID] >> 24 == message->destination;
 }
 
-/* 11.6.2.4. Among equals the one whose turn it is. */
+/* Whether it takes an interrupt rather than the other: 11.6.2.4; among equals whose turn it is. */
+static bool is_lower(const struct visor__lapic *lapic, const struct visor__lapic *other)
+{
+    unsigned own = visor__lapic_arbitration_priority(lapic) >> 4;
+    unsigned others = visor__lapic_arbitration_priority(other) >> 4;
+
+    return own < others || (own == others && lapic->arbitrations < other->arbitrations);
+}
+
 static struct visor__lapic *lowest(struct visor__irqchip *chip, const struct message *message)
 {
     struct visor__lapic *best = NULL;
 
     for (struct visor__lapic *lapic = chip->lapics; lapic != NULL; lapic = lapic->next) {
-        uint8_t priority = visor__lapic_arbitration_priority(lapic) >> 4, least;
-
-        if ((lapic->regs[APIC_SVR] & APIC_SOFTWARE_ENABLE) == 0 || !matches(lapic, message))
-            continue;
-        least = best != NULL ? visor__lapic_arbitration_priority(best) >> 4 : 16;
-        if (priority < least || (priority == least && lapic->arbitrations < best->arbitrations))
+        if ((lapic->regs[APIC_SVR] & APIC_SOFTWARE_ENABLE) != 0 && matches(lapic, message) &&
+            (best == NULL || is_lower(lapic, best)))
             best = lapic;
     }
     if (best != NULL)

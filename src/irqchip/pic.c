@@ -140,7 +140,7 @@ static uint8_t poll_half(struct pic *pic, unsigned which)
     begin_service(pic, which, (unsigned)line);
     /* No acknowledge cycle of the primary will take the request that the secondary has made. */
     if (which == 1)
-        pic->half[0].irr &= (uint8_t)~(1u << CASCADE);
+        pic->half[0].irr &= (uint8_t) ~(1u << CASCADE);
     return (uint8_t)(0x80 | line);
 }
 
@@ -160,7 +160,8 @@ uint8_t visor__pic_read(struct pic *pic, uint64_t port)
     return half->read_reg_select != 0 ? half->isr : half->irr;
 }
 
-/* "Initialization Command Word 1": lists what is reset. The in-service register is not among it. */
+/* "Initialization Command Word 1": lists what is reset. The in-service register is not among it,
+ * but for lines whose next edge is forgotten: so KVM has it. */
 static void write_icw1(struct pic *pic, unsigned which, uint8_t value)
 {
     visor_x86_pic *half = &pic->half[which];
@@ -178,7 +179,10 @@ static void write_icw1(struct pic *pic, unsigned which, uint8_t value)
         half->auto_eoi = 0;
     }
     half->init_state = 1;
-    pic->ended |= (uint16_t)(forgotten << 8 * which);
+    for (unsigned line = 0; line < 8; line++) {
+        if ((forgotten >> line & 1) != 0)
+            end_service(pic, which, line);
+    }
 }
 
 static void write_data(visor_x86_pic *half, uint8_t value)

@@ -214,8 +214,7 @@ static void write_control(struct pit *pit, uint8_t value, uint64_t now)
     channel->write_state = (uint8_t)access;
     channel->mode = (uint8_t)(mode > 5 ? mode - 4 : mode); /* bit 2 counts for 4 and 5 only */
     channel->bcd = value & 1;
-    channel->count_latched = 0;
-    channel->status_latched = 0;
+    channel->count_latched = 0; /* "... or until the Counter is reprogrammed" */
     pit->idle[index] = true;
     pit->stopped[index] =
         index == 2 && channel->gate == 0 && mode_of(channel) % 4 != 1 ? now : NEVER;
@@ -228,7 +227,6 @@ static void write_count(struct pit *pit, unsigned index, uint8_t value, uint64_t
     visor_x86_pit_channel *channel = &pit->state.channel[index];
 
     switch (channel->write_state) {
-    case ACCESS_LOW: load_count(pit, index, value, now); break;
     case ACCESS_HIGH: load_count(pit, index, (uint16_t)(value << 8), now); break;
     case ACCESS_FIRST:
         channel->reload_value = value;
@@ -238,7 +236,7 @@ static void write_count(struct pit *pit, unsigned index, uint8_t value, uint64_t
         channel->write_state = ACCESS_FIRST;
         load_count(pit, index, (uint16_t)((channel->reload_value & 0xff) | value << 8), now);
         break;
-    default: break;
+    default: load_count(pit, index, value, now); break; /* also before it was programmed */
     }
 }
 

@@ -673,6 +673,22 @@ TEST(x2apic_state)
     chips_free(&chips);
 }
 
+/* After a reset the APIC is off, and the PIC's wire open: setting that state masks nothing. */
+TEST(the_state_after_a_reset_stays_as_it_is)
+{
+    struct chips chips;
+    visor_x86_lapic state, is;
+
+    REQUIRE(chips_create(&chips, false, NULL, 1));
+    visor__lapic_get_state(&state, sizeof(state), chips.cpus[0].lapic, VISOR__STATE_X86_LAPIC);
+    CHECK_INT(state.regs[0x35], 0x700);
+    CHECK_OK(
+        visor__lapic_set_state(chips.cpus[0].lapic, VISOR__STATE_X86_LAPIC, &state, sizeof(state)));
+    visor__lapic_get_state(&is, sizeof(is), chips.cpus[0].lapic, VISOR__STATE_X86_LAPIC);
+    CHECK(memcmp(&state, &is, sizeof(is)) == 0);
+    chips_free(&chips);
+}
+
 TEST(any_state_is_survived)
 {
     struct chips chips;
