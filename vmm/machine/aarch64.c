@@ -223,25 +223,12 @@ static int arm_nodes(struct dt *dt, struct machine *machine, vmm_error *error)
     return add_cpus(dt, machine, error);
 }
 
-static const struct dt_board_arch arm_arch = {
-    .load = boot_arm64_load,
-    .irq_address_cells = 2,
-    .irq_cells = 3,
-    .irq_is_default = true,
-    .interrupt = arm_interrupt,
-    .pci_msi = arm_pci_msi,
-    .nodes = arm_nodes,
-};
-
+#define ARM_COMMON                                                                           \
+    .load = boot_arm64_load, .irq_address_cells = 2, .irq_cells = 3, .irq_is_default = true, \
+    .pci_msi = arm_pci_msi, .nodes = arm_nodes
+static const struct dt_board_arch arm_arch = {ARM_COMMON, .interrupt = arm_interrupt};
 /* The same where lines are events. */
-static const struct dt_board_arch arm_edge_arch = {
-    .load = boot_arm64_load,
-    .irq_address_cells = 2,
-    .irq_cells = 3,
-    .interrupt = arm_edge_interrupt,
-    .pci_msi = arm_pci_msi,
-    .nodes = arm_nodes,
-};
+static const struct dt_board_arch arm_edge_arch = {ARM_COMMON, .interrupt = arm_edge_interrupt};
 
 static int connect_lines(struct machine *machine, vmm_error *error)
 {
