@@ -42,11 +42,11 @@
  *     and vcpu_ops.kick calls visor__lapic_ring(). HLT is not an exit then.
  *
  *  5. Time. `now` and `tsc` are asked for whenever a chip needs the time. With the real clock
- *     (`clocked`) nothing else is to be done: a thread, started with the first timer or event,
- * waits for the next deadline and wakes the vCPU that has to look, also out of the guest. A backend
- *     whose time is a count of instructions does it itself: when `now` reaches
- *     visor__irqchip_deadline() it calls visor__irqchip_expire(), and if all vCPUs sleep it moves
- *     its time there. `deadline` says that the deadline became earlier.
+ *     (`clocked`) nothing else is to be done: a thread of the VM waits for the next deadline and
+ *     wakes the vCPU that has to look, also out of the guest. A backend whose time is a count of
+ *     instructions does it itself: when `now` reaches visor__irqchip_deadline() it calls
+ *     visor__irqchip_expire(), and if all vCPUs sleep it moves its time there. `deadline` says that
+ *     the deadline became earlier. Events of the host have a thread in either case.
  *
  * ---- locks and threads ----
  *
