@@ -3,7 +3,7 @@
 # run.sh [--cli] BUILD [ARCH]: tests of the visor command in the lab, on a real KVM: first its
 # manners (cli_test) and what it is to test kernels and firmware (pc_test), for which it is x86-64's,
 # then, without --cli, stock Debian kernels. BUILD may be static or, for x86_64, one with sanitizers;
-# ARCH is x86_64 (default) or aarch64.
+# ARCH is x86_64 (default), aarch64 or riscv64.
 # Prints TAP and "N passed, N failed, N skipped".
 #
 # What is booted on an architecture, and what has to come of it, is in ARCH.sh beside this file:
