@@ -15,6 +15,8 @@
  *    On AMD's processors the task priority goes through the four bits of CR8, so it is a multiple
  *    of 16 here.
  *  - i8254.c keeps a latched count when a channel is programmed anew, so latches are read before.
+ *    Of several logical destinations it may choose one that is not there for the lowest priority
+ *    (kvm_vector_to_index()): that mode and logical destinations do not come together.
  *  - While the local APIC is off by software, ioapic.c takes a level interrupt that nobody gets for
  *    one that was accepted: it is not left off.
  *  - ioapic.c has version 0x11, without EOI register. An edge whose line is raised once more, while
@@ -26,7 +28,7 @@
 
 #include "chips.h"
 
-#define OPERATIONS 6000u
+#define OPERATIONS 4000u
 #define CODE       0x1000u
 #define STUBS      0x2000u
 #define STUB_SIZE  8u
@@ -449,9 +451,8 @@ TEST(pic)
 
 static uint32_t an_entry(struct pair *pair)
 {
-    return a_vector(pair) | PICK(pair, 0, 0, 0x800) | PICK(pair, 0, 0, 0x100) |
-           PICK(pair, 0, 0x2000) | PICK(pair, 0, 0x8000) | PICK(pair, 0, 0, 0, 0x10000) |
-           PICK(pair, 0, 0x5000);
+    return a_vector(pair) | PICK(pair, 0, 0, 0x800, 0x100) | PICK(pair, 0, 0x2000) |
+           PICK(pair, 0, 0x8000) | PICK(pair, 0, 0, 0, 0x10000) | PICK(pair, 0, 0x5000);
 }
 
 static uint32_t a_lvt(struct pair *pair)
@@ -502,8 +503,8 @@ static bool apic_step(struct pair *pair)
     case 12:
         return apic_store(pair, 0x310, a_destination(pair)) &&
                apic_store(pair, 0x300,
-                          a_vector(pair) | PICK(pair, 0, 0x100, 0x800, 0x900) |
-                              PICK(pair, 0, 0x4000) | PICK(pair, 0, 0, 0x40000, 0x80000, 0xc0000));
+                          a_vector(pair) | PICK(pair, 0, 0x100, 0x800) | PICK(pair, 0, 0x4000) |
+                              PICK(pair, 0, 0, 0x40000, 0x80000, 0xc0000));
     case 13: return do_page(pair, LAPIC_PAGE, readable[pick(pair, sizeof(readable) / 2)], false, 0);
     case 14:
         return do_page(pair, IOAPIC_PAGE, 0, true, 0x11 + 2 * pin) &&
@@ -516,8 +517,8 @@ static bool apic_step(struct pair *pair)
         return do_page(pair, IOAPIC_PAGE, 0, true, PICK(pair, 0, 0x10, 0x11, 0x3f, 0x40, 0x80)) &&
                do_page(pair, IOAPIC_PAGE, 0x10, false, 0);
     case 18:
-        return do_msi(pair, LAPIC_PAGE | a_destination(pair) >> 12 | PICK(pair, 0, 4, 12),
-                      a_vector(pair) | PICK(pair, 0, 0x100) | PICK(pair, 0, 0x8000, 0xc000));
+        return do_msi(pair, LAPIC_PAGE | a_destination(pair) >> 12 | PICK(pair, 0, 4, 8),
+                      a_vector(pair) | PICK(pair, 0, 0x8000, 0xc000));
     case 19:
     case 20: return do_take(pair);
     default: return do_line(pair, 1 + pick(pair, 23));
@@ -637,10 +638,12 @@ static bool same_pit(struct pair *pair)
 TEST(pit)
 {
     struct pair pair;
-    bool goes_on = true;
+    bool goes_on;
 
     if (!pair_create(&pair))
         SKIP("no KVM with interrupt chips here; the lab has one");
+    /* The status of a channel that was never programmed is nobody's business. */
+    goes_on = do_port(&pair, 0x43, true, 0x74) && do_port(&pair, 0x43, true, 0xb4);
     for (unsigned i = 0; goes_on && i < OPERATIONS; i++) {
         maybe_exchange(&pair);
         goes_on = pit_step(&pair) && same_pit(&pair);
