@@ -252,14 +252,17 @@ int visor_x86_set_msr_exits(visor_vm *vm, const visor_x86_msr_range *ranges, siz
 }
 
 /* Tells the hypervisor where an area for its own use is; one that needs none has no operation. */
-static int set_area(visor_vm *vm, int (*set)(visor_vm *vm, uint64_t gpa), uint64_t gpa)
+static int set_area(visor_vm *vm, const char *operation, int (*set)(visor_vm *vm, uint64_t gpa),
+                    uint64_t gpa)
 {
-    int ret;
+    int ret = 0;
 
-    if (set == NULL)
-        return 0;
     visor__mutex_lock(&vm->lock);
-    ret = set(vm, gpa);
+    if (vm->vcpus != NULL)
+        ret = visor__error(VISOR_ESTATE, vm->hv->backend->name, operation,
+                           "the VM has a vCPU already");
+    else if (set != NULL)
+        ret = set(vm, gpa);
     visor__mutex_unlock(&vm->lock);
     return ret;
 }
@@ -269,7 +272,7 @@ int visor_x86_set_identity_map(visor_vm *vm, uint64_t gpa)
     const struct visor__x86_ops *ops;
     int ret = visor__x86_ops(&ops, vm, __func__);
 
-    return ret != 0 ? ret : set_area(vm, ops->set_identity_map, gpa);
+    return ret != 0 ? ret : set_area(vm, __func__, ops->set_identity_map, gpa);
 }
 
 int visor_x86_set_tss_area(visor_vm *vm, uint64_t gpa)
@@ -277,7 +280,7 @@ int visor_x86_set_tss_area(visor_vm *vm, uint64_t gpa)
     const struct visor__x86_ops *ops;
     int ret = visor__x86_ops(&ops, vm, __func__);
 
-    return ret != 0 ? ret : set_area(vm, ops->set_tss_area, gpa);
+    return ret != 0 ? ret : set_area(vm, __func__, ops->set_tss_area, gpa);
 }
 
 int visor_x86_set_bus_lock_exits(visor_vm *vm, bool on)

@@ -98,6 +98,12 @@ int visor__os_next_data(uint64_t *start, uint64_t *stop, visor_file file, uint64
     return 1;
 }
 
+bool visor__os_random(void *buf, size_t length)
+{
+    /* The call itself: C libraries have had a function for it only lately. */
+    return syscall(SYS_getrandom, buf, length, 1u /* GRND_NONBLOCK */) == (long)length;
+}
+
 /* ---- sleeping and events ---- */
 
 void visor__os_wait(atomic_uint *word, unsigned seen)

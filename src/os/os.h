@@ -41,6 +41,9 @@ int visor__alarm_start(struct visor__alarm *alarm, uint64_t ns, void (*ring)(voi
 /* After this ring is not running and will not run. */
 void visor__alarm_stop(struct visor__alarm *alarm);
 
+/* Fills buf with random bytes; false: the system has none yet. */
+bool visor__os_random(void *buf, size_t length);
+
 /* ---- memory ---- */
 size_t visor__os_page_size(void);
 

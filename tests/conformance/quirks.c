@@ -172,6 +172,36 @@ static const struct quirk quirks[] = {
     {"gunyah", 0, "timer/output", QUIRK_DIFFERS, "*EUNSUPPORTED*",
      "vCPUs have no outputs but the interrupt controller's"},
 
+    {TWIN, 0, "features/on_and_off", QUIRK_DIFFERS, "visor_aarch64_get_features*EUNSUPPORTED*",
+     TWIN_READ},
+    {TWIN, 0, "features/gpa_bits", QUIRK_DIFFERS, "*GPA_BITS) is 0x*, should be 0x24*",
+     "the driver has one size of guest-physical addresses"},
+    {TWIN, 0, "state/vectors", QUIRK_DIFFERS, "visor_aarch64_set_fpsimd*EUNSUPPORTED*",
+     TWIN_STATE},
+    {TWIN, 0, "state/register_errors", QUIRK_DIFFERS, "visor_aarch64_get_reg*EUNSUPPORTED*",
+     TWIN_READ},
+    {TWIN, 0, "state/caches", QUIRK_DIFFERS, "visor_aarch64_get_caches*EUNSUPPORTED*",
+     TWIN_READ},
+    {TWIN, 0, "state/firmware", QUIRK_DIFFERS, "visor_aarch64_get_firmware*EUNSUPPORTED*",
+     TWIN_READ},
+    {"gunyah", 0, "features/on_and_off", QUIRK_DIFFERS, "visor_aarch64_get_features*EUNSUPPORTED*",
+     TWIN_READ},
+    {"gunyah", 0, "features/gpa_bits", QUIRK_DIFFERS, "*GPA_BITS) is 0x*, should be 0x24*",
+     "the driver has one size of guest-physical addresses"},
+    {"gunyah", 0, "state/vectors", QUIRK_DIFFERS, "visor_aarch64_set_fpsimd*EUNSUPPORTED*",
+     TWIN_STATE},
+    {"gunyah", 0, "state/register_errors", QUIRK_DIFFERS, "visor_aarch64_get_reg*EUNSUPPORTED*",
+     TWIN_READ},
+    {"gunyah", 0, "state/caches", QUIRK_DIFFERS, "visor_aarch64_get_caches*EUNSUPPORTED*",
+     TWIN_READ},
+    {"gunyah", 0, "state/firmware", QUIRK_DIFFERS, "visor_aarch64_get_firmware*EUNSUPPORTED*",
+     TWIN_READ},
+    {TWIN, 0, "state/serror", QUIRK_DIFFERS, "visor_aarch64_set_events*EUNSUPPORTED*", TWIN_STATE},
+    {TWIN, 0, "state/external_abort", QUIRK_DIFFERS, "visor_aarch64_set_events*EUNSUPPORTED*",
+     TWIN_STATE},
+    {TWIN, 0, "state/system_registers", QUIRK_DIFFERS, "peek*is 0x0, should be 0x91a04000*",
+     "KVM knows the virtual timer's comparator by another number, which the driver does not exchange"},
+
     /* What is behind the doubles is KVM of Debian 12 (6.1) on QEMU's processor. */
     {TWIN, QEMU_ARM, "slots/memory_fault", QUIRK_DIFFERS, "*gpa / page is 0x0*",
      "Linux 6.1's KVM does not tell the address"},
@@ -250,6 +280,12 @@ static const struct quirk quirks[] = {
      "a level interrupt ends when it is delivered"},
     {"kvm", HOST_EMULATES, "slots/memory_fault", QUIRK_DIFFERS, "unexpected exit mmio*",
      "memory that cannot be read is MMIO"},
+
+    /* The software CPU, with the interrupt chips of src/irqchip. */
+    {"soft", 0, "irq/resample_again", QUIRK_MAY_DIFFER, "exit mmio*should be kicked",
+     "a thread takes events: one that comes during an interrupt may be seen after its end"},
+    {"soft", 0, "chips/pic", QUIRK_DIFFERS, "*byte 4 of 16 is 0x00*",
+     "of the lowest priority only the three bits are kept that mean something"},
 };
 
 const struct quirk *quirk_find(const char *backend, unsigned host, const char *full_name)
