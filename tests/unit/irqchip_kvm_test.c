@@ -610,9 +610,9 @@ static bool pit_step(struct pair *pair)
         while (ours->count_latched != 0 || ours->status_latched != 0)
             read_count(pair, channel);
         return do_port(pair, 0x43, true,
-                       (uint8_t)(channel << 6 | PICK(pair, 0x10, 0x20, 0x30) | pick(pair, 8) << 1));
+                       (uint8_t)((unsigned)channel << 6 | PICK(pair, 0x10u, 0x20u, 0x30u) | pick(pair, 8) << 1));
     case 1: return do_port(pair, 0x43, true, (uint8_t)(channel << 6)); /* latch */
-    case 2: return do_port(pair, 0x43, true, (uint8_t)(0xc0 | pick(pair, 4) << 4 | 2 << channel));
+    case 2: return do_port(pair, 0x43, true, (uint8_t)(0xc0 | pick(pair, 4) << 4 | 2u << channel));
     case 3: return read_count(pair, channel);
     case 4: return do_port(pair, 0x61, true, (uint8_t)pick(pair, 4));
     default: return do_port(pair, (uint16_t)(0x40 + channel), true, (uint8_t)pick(pair, 256));
