@@ -258,11 +258,11 @@ static int set_area(visor_vm *vm, const char *operation, int (*set)(visor_vm *vm
     int ret = 0;
 
     visor__mutex_lock(&vm->lock);
-    if (vm->vcpus != NULL)
+    if (set != NULL)
+        ret = set(vm, gpa);
+    else if (vm->vcpus != NULL)
         ret = visor__error(VISOR_ESTATE, vm->hv->backend->name, operation,
                            "the VM has a vCPU already");
-    else if (set != NULL)
-        ret = set(vm, gpa);
     visor__mutex_unlock(&vm->lock);
     return ret;
 }

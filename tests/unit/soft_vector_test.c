@@ -359,7 +359,8 @@ static unsigned encode(uint8_t out[16], const struct form *form, const struct ch
         out[n++] = (uint8_t)((reg < 8 ? 0x80u : 0u) | (!sib || choice->index < 8 ? 0x40u : 0u) |
                              (rm < 8 ? 0x20u : 0u) | form->map);
         out[n++] =
-            (uint8_t)(form->w << 7 | (~choice->vvvv & 15) << 3 | form->l << 2 | form->prefix);
+            (uint8_t)((unsigned)form->w << 7 | (~(unsigned)choice->vvvv & 15u) << 3 |
+                      (unsigned)form->l << 2 | form->prefix);
     } else {
         if (form->prefix != 0)
             out[n++] = prefixes[form->prefix];
