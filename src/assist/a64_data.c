@@ -74,12 +74,12 @@ int visor__a64_gather(struct visor__a64_assist *assist)
 /* The sum of a load's width and sign: what X[t] gets. */
 static uint64_t widened(const uint8_t *bytes, const struct visor__a64_insn *insn)
 {
-    const unsigned unused = 64 - 8u * insn->size;
+    const uint64_t top = UINT64_C(1) << ((8u * insn->size - 1) & 63);
     uint64_t value = 0;
 
     memcpy(&value, bytes, insn->size);
     if (insn->sign)
-        value = (uint64_t)((int64_t)(value << unused) >> unused);
+        value = (value ^ top) - top;
     return insn->width == 4 ? (uint32_t)value : value;
 }
 

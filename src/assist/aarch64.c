@@ -58,7 +58,7 @@ static uint64_t extended(uint64_t value, const struct visor__a64_insn *insn)
 static int find_address(uint64_t *out, struct visor__a64_assist *assist, uint32_t zva_length)
 {
     const struct visor__a64_insn *insn = &assist->insn;
-    uint64_t base, index;
+    uint64_t base = 0, index = 0;
     int ret = get_base(&base, assist);
 
     if (ret == 0)

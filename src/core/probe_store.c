@@ -92,7 +92,7 @@ static int guest_create(struct guest *guest, visor_hypervisor *hv, visor_arch ar
     ret = visor_memory_create(&guest->memory, &ram, 1, NULL);
     if (ret == 0)
         ret = visor_memory_ptr(&code, guest->memory, MEMORY_GPA, program->size);
-    if (ret < 0)
+    if (ret != 0)
         return ret;
     memcpy(code, program->code, program->size);
     /* Instruction caches need not see what was written as data. */

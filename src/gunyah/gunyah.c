@@ -24,7 +24,7 @@ static int read_ids(struct gunyah_hv *gunyah, const visor_hypervisor *hv)
 {
     bool has_vm = visor__option_get(hv, "qcom_trusted_vm_id") != NULL;
     bool has_pas = visor__option_get(hv, "qcom_trusted_vm_pas_id") != NULL;
-    uint64_t vm_id, pas_id;
+    uint64_t vm_id = 0, pas_id = 0;
     int ret;
 
     if (has_vm != has_pas)

@@ -30,6 +30,7 @@ static bool reserve(struct irq_service *service, size_t count)
     waits = realloc(service->waits, count * sizeof(*service->waits));
     if (waits != NULL)
         service->waits = waits;
+    /* NOLINTNEXTLINE(bugprone-sizeof-expression): what is held is pointers. */
     sources = realloc(service->sources, count * sizeof(*service->sources));
     if (sources != NULL)
         service->sources = sources;

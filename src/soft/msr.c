@@ -89,29 +89,33 @@ static int find_fixed(uint32_t index)
     return -1;
 }
 
+struct list {
+    uint32_t *out;
+    size_t count, capacity;
+};
+
+static void add(struct list *list, uint32_t index)
+{
+    if (list->count < list->capacity)
+        list->out[list->count] = index;
+    list->count++;
+}
+
 size_t soft_msr_list(uint32_t *out, size_t capacity)
 {
     /* The deadline is the local APIC's. */
     static const uint32_t others[] = {MSR_TSC, MSR_TSC_ADJUST, MSR_PAT, MSR_XSS, 0x6e0};
-    const size_t plain_count = sizeof(plain) / sizeof(plain[0]);
-    const size_t other_count = sizeof(others) / sizeof(others[0]);
-    const size_t fixed_count = sizeof(fixed_mtrrs) / sizeof(fixed_mtrrs[0]);
-    size_t count = plain_count + other_count + fixed_count + 2 * MTRR_VARIABLE_COUNT;
+    struct list all = {.out = out, .capacity = capacity};
 
-    for (size_t i = 0; i < count && i < capacity; i++) {
-        size_t n = i;
-
-        if (n < plain_count) {
-            out[i] = plain[n].index;
-        } else if ((n -= plain_count) < other_count) {
-            out[i] = others[n];
-        } else if ((n -= other_count) < fixed_count) {
-            out[i] = fixed_mtrrs[n];
-        } else {
-            out[i] = MSR_MTRR_FIRST + (uint32_t)(n - fixed_count);
-        }
-    }
-    return count;
+    for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)
+        add(&all, plain[i].index);
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+        add(&all, others[i]);
+    for (size_t i = 0; i < sizeof(fixed_mtrrs) / sizeof(fixed_mtrrs[0]); i++)
+        add(&all, fixed_mtrrs[i]);
+    for (uint32_t i = 0; i < 2 * MTRR_VARIABLE_COUNT; i++)
+        add(&all, MSR_MTRR_FIRST + i);
+    return all.count;
 }
 
 enum soft_msr_result soft_msr_read(uint64_t *out, const struct soft_cpu *cpu, uint32_t index)

@@ -40,7 +40,7 @@ static uint64_t linear(struct soft_cpu *cpu, const struct soft_uop *op, unsigned
     uint64_t offset = cut(cpu->r[reg], op->src2);
 
     if ((cpu->mode & SOFT_IN_64) != 0)
-        return segment >= SOFT_SEG_FS ? offset + cpu->seg[segment].base : offset;
+        return offset + soft_base_in_64(cpu, segment);
     return soft_segment_linear(cpu, op, segment, offset, op->aux, write);
 }
 

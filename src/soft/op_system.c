@@ -340,14 +340,14 @@ SOFT_HANDLER(soft_op_mov_to_dr)
     unsigned n = debug_register(cpu, op);
     uint64_t value = soft_is_64(cpu) ? SOFT_R(uint64_t, op->src) : SOFT_R(uint32_t, op->src);
 
-    if (n >= 6 && value >> 32 != 0)
+    if (n > 3 && value >> 32 != 0)
         soft_raise_error(cpu, op, SOFT_GP, 0);
-    if (n == 6)
-        cpu->dr6 = (value & 0xe00f) | UINT64_C(0xffff0ff0);
-    else if (n == 7)
-        cpu->dr7 = (value & UINT64_C(0xffff2bff)) | 0x400;
-    else
+    if (n <= 3)
         cpu->dr[n] = value;
+    else if (n == 6)
+        cpu->dr6 = (value & 0xe00f) | UINT64_C(0xffff0ff0);
+    else
+        cpu->dr7 = (value & UINT64_C(0xffff2bff)) | 0x400;
     soft_debug_update(cpu);
     return end_block(cpu, op);
 }

@@ -91,6 +91,7 @@ SOFT_LANE(psraw)
 }
 SOFT_LANE(psrad)
 {
+    /* cppcheck-suppress shiftTooManyBitsSigned ; of each lane, which gcc and clang define */
     return (soft_v128)((soft_s32x4)a >> (b[0] < 32 ? (int)b[0] : 31));
 }
 

@@ -160,7 +160,7 @@ static uint64_t linear(struct soft_cpu *cpu, const struct soft_uop *op, unsigned
     if (address_size != 8)
         offset = address_size == 4 ? (uint32_t)offset : (uint16_t)offset;
     if ((cpu->mode & SOFT_IN_64) != 0)
-        return segment >= SOFT_SEG_FS ? offset + cpu->seg[segment].base : offset;
+        return offset + soft_base_in_64(cpu, segment);
     return soft_segment_linear(cpu, op, segment, offset, size, write);
 }
 

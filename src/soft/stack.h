@@ -50,6 +50,12 @@ static inline bool soft_in_limit(const visor_x86_segment *segment, uint64_t offs
 uint64_t soft_segment_linear(struct soft_cpu *cpu, const struct soft_uop *op, unsigned which,
                              uint64_t offset, unsigned size, bool write);
 
+/* What 64-bit mode adds to an offset. SDM Vol. 1, 3.3.4. */
+static inline uint64_t soft_base_in_64(const struct soft_cpu *cpu, unsigned segment)
+{
+    return segment == SOFT_SEG_FS || segment == SOFT_SEG_GS ? cpu->seg[segment].base : 0;
+}
+
 static inline uint64_t soft_stack_linear(const struct soft_stack *stack, uint64_t offset,
                                          unsigned size)
 {

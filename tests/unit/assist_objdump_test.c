@@ -121,7 +121,7 @@ static const char *take_list(struct parsed *out, const char *text)
     }
     if (text[1] != '[')
         return text + 1;
-    out->lane = atoi(text + 2);
+    out->lane = (int)strtol(text + 2, NULL, 10);
     return strchr(text, ']') + 1;
 }
 
@@ -142,6 +142,7 @@ static void take_offset(char *out, const char *text, bool is_post)
     }
     number = take_number(&text);
     if (starts_with(text, ", "))
+        /* NOLINTNEXTLINE(cert-err34-c): objdump's numbers are in range. */
         sscanf(text, ", %7[a-z] #%u", extend, &shift);
     if (number != 31)
         a64_append(out, "%sx%u %s %u", is_post ? "" : "+", number, extend, shift);
@@ -389,6 +390,7 @@ static int check_line(char *line, unsigned *performed)
     unsigned word;
 
     line[strcspn(line, "\n")] = '\0';
+    /* NOLINTNEXTLINE(cert-err34-c): objdump's numbers are in range. */
     if (sscanf(line, " %llx:\t%x", &pc, &word) != 2 || strchr(line, '\t') == NULL)
         return 0;
     mnemonic = strchr(strchr(line, '\t') + 1, '\t');

@@ -624,14 +624,17 @@ TEST(interrupts)
 TEST(io_events)
 {
     visor_io_event io_event = {.space = VISOR_MMIO, .address = 0x3000, .length = 4, .match = true};
-    struct gzvm_ioeventfd native;
+    struct gzvm_ioeventfd native = {0};
+    const struct driver_call *call;
 
     io_event.event = eventfd(0, EFD_CLOEXEC);
     io_event.value = 9;
     memset(&kernel, 0, sizeof(kernel));
     if (start(NULL)) {
         CHECK_OK(visor_vm_add_io_event(box.vm, &io_event));
-        memcpy(&native, driver_call(GZVM_IOEVENTFD, 0)->bytes, sizeof(native));
+        call = driver_call(GZVM_IOEVENTFD, 0);
+        if (CHECK(call != NULL))
+            memcpy(&native, call->bytes, sizeof(native));
         CHECK_INT(native.addr, 0x3000);
         CHECK_INT(native.datamatch, 9);
         CHECK_INT(native.len, 4);

@@ -418,10 +418,11 @@ static bool pic_step(struct pair *pair)
 {
     static const uint16_t bases[] = {0x20, 0xa0};
     uint16_t base = bases[pick(pair, 2)];
+    uint64_t few = pick(pair, 256); /* bits set, once it has met another */
 
     switch (pick(pair, 12)) {
     case 0: return initialize(pair, base, (uint8_t)pick(pair, 2));
-    case 1: return do_port(pair, base + 1, true, (uint8_t)(pick(pair, 256) & pick(pair, 256)));
+    case 1: return do_port(pair, base + 1, true, (uint8_t)(few & pick(pair, 256)));
     case 2: /* OCW2 */
     case 3: return do_port(pair, base, true, (uint8_t)(pick(pair, 256) & 0xe7));
     case 4: return do_port(pair, base, true, (uint8_t)(0x08 | pick(pair, 4))); /* OCW3 */

@@ -79,10 +79,11 @@ static inline size_t pack_bzip2(uint8_t *out, size_t capacity, const uint8_t *da
 
 static inline size_t pack_lz4(uint8_t *out, size_t capacity, const uint8_t *data, size_t size)
 {
+    static const uint8_t magic[4] = {0x02, 0x21, 0x4c, 0x18};
     const size_t block = 8 << 20;
-    size_t length = 4;
+    size_t length = sizeof(magic);
 
-    memcpy(out, "\x02\x21\x4c\x18", 4);
+    memcpy(out, magic, sizeof(magic));
     for (size_t done = 0; done < size; done += block) {
         size_t part = size - done < block ? size - done : block;
         int got = LZ4_compress_HC((const char *)data + done, (char *)out + length + 4, (int)part,

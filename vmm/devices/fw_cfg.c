@@ -239,7 +239,7 @@ static int add_entry(uint16_t *key, fw_cfg *device, const char *name, size_t len
 int fw_cfg_add_file(fw_cfg *device, const char *name, const void *data, size_t length,
                     vmm_error *error)
 {
-    uint16_t key;
+    uint16_t key = 0;
     int code = add_entry(&key, device, name, length, error);
 
     return code == 0 ? fw_cfg_add(device, key, data, length, error) : code;
@@ -248,7 +248,7 @@ int fw_cfg_add_file(fw_cfg *device, const char *name, const void *data, size_t l
 int fw_cfg_add_file_number(fw_cfg *device, const char *name, uint64_t value, unsigned int width,
                            vmm_error *error)
 {
-    uint16_t key;
+    uint16_t key = 0;
     int code = add_entry(&key, device, name, width, error);
 
     return code == 0 ? fw_cfg_add_number(device, key, value, width, error) : code;

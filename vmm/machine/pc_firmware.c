@@ -11,12 +11,15 @@
 
 int pc_firmware_check(const struct boot_image *firmware, vmm_error *error)
 {
+    uint8_t first;
+
     if (firmware->size % 0x1000 != 0 || firmware->size > PC_ROM_MAX)
         return vmm_fail(error, VISOR_EFORMAT,
                         "firmware '%s' has %zu bytes: not a whole number of 4 KiB up to 16 MiB",
                         firmware->path, firmware->size);
     /* A processor begins 16 bytes before the end, with a jump: far, or near with 16 bits. */
-    if (memchr("\xea\xe9\xeb", firmware->data[firmware->size - 16], 3) == NULL)
+    first = firmware->data[firmware->size - 16];
+    if (first != 0xea && first != 0xe9 && first != 0xeb)
         return vmm_fail(error, VISOR_EFORMAT,
                         "firmware '%s' has no jump where a processor begins: it is not for a PC",
                         firmware->path);
