@@ -11,6 +11,7 @@
  *   kvm_event.c     I/O events, interrupt lines, events, routes and messages
  *   kvm_coalesce.c  collected writes
  *   kvm_vcpu.c      creating, running, settling and kicking a vCPU
+ *   kvm_reg_list.c  which registers a vCPU has (Arm and RISC-V)
  *
  * References "api.rst N.M" are to the kernel's Documentation/virt/kvm/api.rst.
  */
@@ -141,6 +142,12 @@ int kvm_vcpu_exit(visor_vcpu *vcpu);
  * an access has been answered.
  */
 int kvm_vcpu_complete(visor_vcpu *vcpu);
+
+/* ---- kvm_reg_list.c: Arm and RISC-V ---- */
+
+/* All numbers that the kernel has for this vCPU; the caller frees them. NULL: an error was
+ * recorded. */
+struct kvm_reg_list *kvm_reg_list(visor_vcpu *vcpu);
 
 /* ---- operation tables; an architecture's file gathers them in the backend structure ---- */
 

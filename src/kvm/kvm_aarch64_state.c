@@ -106,33 +106,6 @@ int kvm_aarch64_set_reg(visor_vcpu *vcpu, uint32_t reg, uint64_t value)
 
 /* ---- lists of registers ---- */
 
-/* All numbers that the kernel has for this vCPU; the caller frees them. NULL: an error was
- * recorded. */
-static struct kvm_reg_list *all_regs(visor_vcpu *vcpu)
-{
-    static const char op[] = "KVM_GET_REG_LIST";
-    int fd = kvm_vcpu_of(vcpu)->fd;
-    struct kvm_reg_list empty = {.n = 0}, *list;
-    int ret = kvm_ioctl_quiet(fd, KVM_GET_REG_LIST, (uintptr_t)&empty);
-
-    /* E2BIG comes with the number of registers (api.rst 4.84). */
-    if (ret < 0 && ret != -E2BIG) {
-        kvm_error(op, -ret, "asking for the number");
-        return NULL;
-    }
-    list = calloc(1, sizeof(*list) + (size_t)empty.n * sizeof(list->reg[0]));
-    if (list == NULL) {
-        visor__error(VISOR_ENOMEM, "kvm", op, "%llu registers", (unsigned long long)empty.n);
-        return NULL;
-    }
-    list->n = empty.n;
-    if (KVM_IOCTL(fd, KVM_GET_REG_LIST, list) < 0) {
-        free(list);
-        return NULL;
-    }
-    return list;
-}
-
 static int by_number(const void *a, const void *b)
 {
     const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
@@ -160,7 +133,7 @@ static int get_list(void *buf, size_t capacity, visor_vcpu *vcpu, uint32_t first
 {
     visor_reg *out = buf;
     size_t room = capacity / sizeof(*out), count;
-    struct kvm_reg_list *list = all_regs(vcpu);
+    struct kvm_reg_list *list = kvm_reg_list(vcpu);
     uint32_t *numbers;
     int ret = 0;
 

@@ -115,43 +115,10 @@ static int set_row(visor_vcpu *vcpu, uint32_t first, const uint64_t *values, uin
 
 /* ---- lists of registers ---- */
 
-/* All numbers that the kernel has for this vCPU; the caller frees them. NULL: an error was
- * recorded. */
-static struct kvm_reg_list *all_regs(visor_vcpu *vcpu)
-{
-    static const char op[] = "KVM_GET_REG_LIST";
-    int fd = kvm_vcpu_of(vcpu)->fd;
-    struct kvm_reg_list empty = {.n = 0}, *list;
-    int ret = kvm_ioctl_quiet(fd, KVM_GET_REG_LIST, (uintptr_t)&empty);
-
-    if (ret == -EINVAL) {
-        visor__error_native(VISOR_EUNSUPPORTED, "kvm", op, VISOR_NATIVE_ERRNO, EINVAL,
-                            "this kernel does not tell which registers there are");
-        visor__error_hint("Linux 6.6 or later is needed");
-        return NULL;
-    }
-    /* E2BIG comes with the number of registers (api.rst 4.84). */
-    if (ret < 0 && ret != -E2BIG) {
-        kvm_error(op, -ret, "asking for the number");
-        return NULL;
-    }
-    list = calloc(1, sizeof(*list) + (size_t)empty.n * sizeof(list->reg[0]));
-    if (list == NULL) {
-        visor__error(VISOR_ENOMEM, "kvm", op, "%llu registers", (unsigned long long)empty.n);
-        return NULL;
-    }
-    list->n = empty.n;
-    if (KVM_IOCTL(fd, KVM_GET_REG_LIST, list) < 0) {
-        free(list);
-        return NULL;
-    }
-    return list;
-}
-
 /* The registers of a group with their values. Returns the bytes of all. */
 static int get_list(visor_reg *out, size_t capacity, visor_vcpu *vcpu, uint32_t group)
 {
-    struct kvm_reg_list *list = all_regs(vcpu);
+    struct kvm_reg_list *list = kvm_reg_list(vcpu);
     size_t count = 0;
     int ret = 0;
 
