@@ -130,18 +130,6 @@ static void take_answer(visor_vcpu *vcpu)
     v->due = false;
 }
 
-static int adopt_thread(visor_vcpu *vcpu)
-{
-    struct gunyah_vcpu *v = gunyah_vcpu_of(vcpu);
-    int ret = visor__linux_kick_adopt(&v->kick, "gunyah", &v->mask);
-
-    if (ret <= 0)
-        return ret;
-    visor__linux_kick_hold(&v->mask);
-    visor__linux_kick_adopted(&v->kick);
-    return 0;
-}
-
 static void forget_kick(visor_vcpu *vcpu)
 {
     visor__linux_kick_reset(&gunyah_vcpu_of(vcpu)->kick);
@@ -164,7 +152,7 @@ static int run(visor_vcpu *vcpu)
     int err = gunyah_start(vcpu->vm);
 
     if (err == 0)
-        err = adopt_thread(vcpu);
+        err = visor__linux_kick_adopt_held(&v->kick, "gunyah", &v->mask);
     if (err < 0)
         return err;
     take_answer(vcpu);

@@ -113,7 +113,8 @@ int visor__linux_kick_handle(int signal, const char *backend)
     return 0;
 }
 
-void visor__linux_kick_hold(sigset_t *mask)
+/* Adds the signals that have to be held back. */
+static void hold(sigset_t *mask)
 {
     struct sigaction action;
 
@@ -122,6 +123,18 @@ void visor__linux_kick_hold(sigset_t *mask)
             (action.sa_flags & SA_RESTART) != 0)
             sigaddset(mask, signal);
     }
+}
+
+int visor__linux_kick_adopt_held(struct visor__linux_kick *kick, const char *backend,
+                                 sigset_t *mask)
+{
+    int ret = visor__linux_kick_adopt(kick, backend, mask);
+
+    if (ret <= 0)
+        return ret;
+    hold(mask);
+    visor__linux_kick_adopted(kick);
+    return 0;
 }
 
 int visor__linux_kick_ioctl(int fd, unsigned long request, uintptr_t argument, const sigset_t *mask)

@@ -60,8 +60,10 @@ void visor__linux_kick(struct visor__linux_kick *kick);
  * calls.
  */
 int visor__linux_kick_handle(int signal, const char *backend);
-/* Adds the signals that have to be held back to a mask of visor__linux_kick_adopt(). */
-void visor__linux_kick_hold(sigset_t *mask);
+/* visor__linux_kick_adopt() for such a driver, to which no mask is handed: if this thread is
+ * another than before, *mask is made for visor__linux_kick_ioctl(). Returns 0 or less. */
+int visor__linux_kick_adopt_held(struct visor__linux_kick *kick, const char *backend,
+                                 sigset_t *mask);
 /* ioctl() under the mask. Returns 0 or an errno value. */
 int visor__linux_kick_ioctl(int fd, unsigned long request, uintptr_t argument,
                             const sigset_t *mask);

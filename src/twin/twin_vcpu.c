@@ -163,18 +163,6 @@ static void take_answer(visor_vcpu *vcpu)
     v->due = false;
 }
 
-static int adopt_thread(visor_vcpu *vcpu)
-{
-    struct twin_vcpu *v = twin_vcpu_of(vcpu);
-    int ret = visor__linux_kick_adopt(&v->kick, twin_of(vcpu->vm)->name, &v->mask);
-
-    if (ret <= 0)
-        return ret;
-    visor__linux_kick_hold(&v->mask);
-    visor__linux_kick_adopted(&v->kick);
-    return 0;
-}
-
 static void forget_kick(visor_vcpu *vcpu)
 {
     visor__linux_kick_reset(&twin_vcpu_of(vcpu)->kick);
@@ -188,7 +176,7 @@ static int run(visor_vcpu *vcpu)
     int err;
 
     take_answer(vcpu);
-    err = adopt_thread(vcpu);
+    err = visor__linux_kick_adopt_held(&v->kick, twin_of(vcpu->vm)->name, &v->mask);
     if (err < 0)
         return err;
     /* So that an exit is told from what an earlier one has left. */
