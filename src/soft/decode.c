@@ -276,6 +276,20 @@ static uint8_t default_segment(const struct decoder *d, uint8_t base)
     return base == 4 || base == 5 ? SOFT_SEG_SS : SOFT_SEG_DS;
 }
 
+/* The segment, and a displacement of so many bytes, which is the last of a memory operand. */
+static int finish_memory(struct decoder *d, unsigned bytes)
+{
+    struct soft_memory *memory = &d->insn->memory;
+
+    memory->segment = default_segment(d, memory->base);
+    if (bytes == 0)
+        return 0;
+    if (!has(d, bytes))
+        return exhausted(d);
+    memory->disp = sign_extend(take(d, bytes), bytes);
+    return 0;
+}
+
 /* SDM table 2-1, "16-Bit Addressing Forms with the ModR/M Byte" */
 static int take_memory_16(struct decoder *d)
 {
@@ -299,13 +313,7 @@ static int take_memory_16(struct decoder *d)
         memory->base = SOFT_REG_NONE;
         bytes = 2;
     }
-    memory->segment = default_segment(d, memory->base);
-    if (bytes == 0)
-        return 0;
-    if (!has(d, bytes))
-        return exhausted(d);
-    memory->disp = sign_extend(take(d, bytes), bytes);
-    return 0;
+    return finish_memory(d, bytes);
 }
 
 /* SDM tables 2-2 and 2-3, and 2.2.1.6, "RIP-Relative Addressing". is_vsib: SIB.index is a vector.
@@ -340,13 +348,7 @@ static int take_memory(struct decoder *d, bool is_vsib)
         memory->base = d->is_64 ? SOFT_REG_RIP : SOFT_REG_NONE;
         bytes = 4;
     }
-    memory->segment = default_segment(d, memory->base);
-    if (bytes == 0)
-        return 0;
-    if (!has(d, bytes))
-        return exhausted(d);
-    memory->disp = sign_extend(take(d, bytes), bytes);
-    return 0;
+    return finish_memory(d, bytes);
 }
 
 /* ---- the row ---- */

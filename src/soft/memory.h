@@ -133,6 +133,23 @@ static inline void soft_modify_done(struct soft_cpu *cpu, const struct soft_uop 
         soft_modify_done_slow(cpu, op);
 }
 
+/* The same for an instruction that has worked out its flags already: the store may leave the run
+ * loop, and then they have to be as they were before it. */
+static inline void soft_modify_done_flags(struct soft_cpu *cpu, const struct soft_uop *op,
+                                          const void *pointer, uint64_t result_before,
+                                          uint64_t aux_before)
+{
+    uint64_t result = cpu->result, aux = cpu->aux;
+
+    if (SOFT_LIKELY(pointer != cpu->bounce))
+        return;
+    cpu->result = result_before;
+    cpu->aux = aux_before;
+    soft_modify_done_slow(cpu, op);
+    cpu->result = result;
+    cpu->aux = aux;
+}
+
 /* Another handler for the same instruction, which begins anew. */
 #define SOFT_AGAIN(handler)      \
     do {                         \

@@ -105,7 +105,6 @@ DEFINE_OPERATIONS(64, uint64_t)
         SOFT_NEXT;                                                                        \
     }
 
-/* The operand is stored before flags change: the store may leave. */
 #define DEFINE_MEMORY_FORM(name, form, bits, T, operand)                  \
     static SOFT_HANDLER(name##_##bits##_##form)                           \
     {                                                                     \
@@ -113,14 +112,7 @@ DEFINE_OPERATIONS(64, uint64_t)
         uint64_t result = cpu->result, aux = cpu->aux;                    \
         T value = name##_##bits(cpu, soft_load##bits(at), (T)(operand));  \
         soft_store##bits(at, value);                                      \
-        if (SOFT_UNLIKELY(at == cpu->bounce)) {                           \
-            uint64_t new_result = cpu->result, new_aux = cpu->aux;        \
-            cpu->result = result;                                         \
-            cpu->aux = aux;                                               \
-            soft_modify_done(cpu, op, at);                                \
-            cpu->result = new_result;                                     \
-            cpu->aux = new_aux;                                           \
-        }                                                                 \
+        soft_modify_done_flags(cpu, op, at, result, aux);                 \
         SOFT_NEXT;                                                        \
     }
 

@@ -104,14 +104,7 @@ DEFINE_SHIFTS(64, uint64_t)
         if (count != 0)                                                   \
             value = name##_##bits(cpu, value, count);                     \
         soft_store##bits(at, value);                                      \
-        if (SOFT_UNLIKELY(at == cpu->bounce)) {                           \
-            uint64_t new_result = cpu->result, new_aux = cpu->aux;        \
-            cpu->result = result;                                         \
-            cpu->aux = aux;                                               \
-            soft_modify_done(cpu, op, at);                                \
-            cpu->result = new_result;                                     \
-            cpu->aux = new_aux;                                           \
-        }                                                                 \
+        soft_modify_done_flags(cpu, op, at, result, aux);                 \
         SOFT_NEXT;                                                        \
     }
 #define DEFINE_ALL_SHIFTS(bits, T)   \
@@ -165,33 +158,27 @@ soft_handler *const soft_shift[SOFT_SHIFTS][4][2] = {
     }                                                                                          \
     DEFINE_DOUBLE_FORMS(shld, bits, T)                                                         \
     DEFINE_DOUBLE_FORMS(shrd, bits, T)
-#define DEFINE_DOUBLE_FORMS(name, bits, T)                                  \
-    static SOFT_HANDLER(name##_##bits##_r)                                  \
-    {                                                                       \
-        unsigned count = COUNT(bits);                                       \
-        T value = SOFT_R(T, op->dst);                                       \
-        if (count != 0)                                                     \
-            value = name##_##bits(cpu, value, SOFT_R(T, op->src), count);   \
-        SOFT_SET(T, op->dst, value);                                        \
-        SOFT_NEXT;                                                          \
-    }                                                                       \
-    static SOFT_HANDLER(name##_##bits##_m)                                  \
-    {                                                                       \
-        unsigned count = COUNT(bits);                                       \
-        uint64_t result = cpu->result, aux = cpu->aux, new_result, new_aux; \
-        void *at = soft_modify(cpu, op, soft_address(cpu, op), bits / 8);   \
-        T value = soft_load##bits(at);                                      \
-        if (count != 0)                                                     \
-            value = name##_##bits(cpu, value, SOFT_R(T, op->src), count);   \
-        new_result = cpu->result;                                           \
-        new_aux = cpu->aux;                                                 \
-        cpu->result = result;                                               \
-        cpu->aux = aux;                                                     \
-        soft_store##bits(at, value);                                        \
-        soft_modify_done(cpu, op, at);                                      \
-        cpu->result = new_result;                                           \
-        cpu->aux = new_aux;                                                 \
-        SOFT_NEXT;                                                          \
+#define DEFINE_DOUBLE_FORMS(name, bits, T)                                \
+    static SOFT_HANDLER(name##_##bits##_r)                                \
+    {                                                                     \
+        unsigned count = COUNT(bits);                                     \
+        T value = SOFT_R(T, op->dst);                                     \
+        if (count != 0)                                                   \
+            value = name##_##bits(cpu, value, SOFT_R(T, op->src), count); \
+        SOFT_SET(T, op->dst, value);                                      \
+        SOFT_NEXT;                                                        \
+    }                                                                     \
+    static SOFT_HANDLER(name##_##bits##_m)                                \
+    {                                                                     \
+        unsigned count = COUNT(bits);                                     \
+        uint64_t result = cpu->result, aux = cpu->aux;                    \
+        void *at = soft_modify(cpu, op, soft_address(cpu, op), bits / 8); \
+        T value = soft_load##bits(at);                                    \
+        if (count != 0)                                                   \
+            value = name##_##bits(cpu, value, SOFT_R(T, op->src), count); \
+        soft_store##bits(at, value);                                      \
+        soft_modify_done_flags(cpu, op, at, result, aux);                 \
+        SOFT_NEXT;                                                        \
     }
 
 DEFINE_DOUBLE(16, uint16_t)

@@ -235,17 +235,23 @@ static bool visible(const struct soft_cpu *cpu, const struct soft_descriptor *d,
            (soft_desc_dpl(d) >= soft_cpl(cpu) && soft_desc_dpl(d) >= (selector & 3u));
 }
 
+/* The descriptor that LAR and LSL look at. False: they do nothing. The sets are of system types. */
+static bool look_up(struct soft_descriptor *out, struct soft_cpu *cpu, const struct soft_uop *op,
+                    uint16_t selector, unsigned legacy, unsigned in_long_mode)
+{
+    unsigned valid = soft_is_long(cpu) ? in_long_mode : legacy;
+
+    return (selector & 0xfffc) != 0 && soft_descriptor_read(out, cpu, op, selector, 0) &&
+           (soft_desc_s(out) || (valid >> soft_desc_type(out) & 1) != 0) &&
+           visible(cpu, out, selector);
+}
+
 bool soft_lar(uint32_t *out, struct soft_cpu *cpu, const struct soft_uop *op, uint16_t selector)
 {
     /* Valid system types (SDM vol. 2A, LAR): in long mode 16-bit ones and task gates are not. */
-    const unsigned legacy = 0x1a3e | 1u << SOFT_TYPE_TASK, lng = 0x1a04;
     struct soft_descriptor d;
 
-    if ((selector & 0xfffc) == 0 || !soft_descriptor_read(&d, cpu, op, selector, 0))
-        return false;
-    if (!soft_desc_s(&d) && ((soft_is_long(cpu) ? lng : legacy) >> soft_desc_type(&d) & 1) == 0)
-        return false;
-    if (!visible(cpu, &d, selector))
+    if (!look_up(&d, cpu, op, selector, 0x1a3e | 1u << SOFT_TYPE_TASK, 0x1a04))
         return false;
     *out = (uint32_t)(d.raw >> 32) & 0x00ffff00;
     return true;
@@ -253,15 +259,10 @@ bool soft_lar(uint32_t *out, struct soft_cpu *cpu, const struct soft_uop *op, ui
 
 bool soft_lsl(uint32_t *out, struct soft_cpu *cpu, const struct soft_uop *op, uint16_t selector)
 {
-    const unsigned legacy = 0x0a0e, lng = 0x0a04; /* types with a limit */
     struct soft_descriptor d;
     visor_x86_segment segment;
 
-    if ((selector & 0xfffc) == 0 || !soft_descriptor_read(&d, cpu, op, selector, 0))
-        return false;
-    if (!soft_desc_s(&d) && ((soft_is_long(cpu) ? lng : legacy) >> soft_desc_type(&d) & 1) == 0)
-        return false;
-    if (!visible(cpu, &d, selector))
+    if (!look_up(&d, cpu, op, selector, 0x0a0e, 0x0a04)) /* types with a limit */
         return false;
     soft_segment_unpack(&segment, &d, selector);
     *out = segment.limit;
