@@ -6,13 +6,11 @@
 #ifndef VISOR_TESTS_FAKE_KVM_AARCH64_H
 #define VISOR_TESTS_FAKE_KVM_AARCH64_H
 
-#include <errno.h>
-#include <stdarg.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "fake_ioctl.h"
 #include "kvm/kvm_aarch64.h"
 
 #define RUN_SIZE 8192
@@ -171,7 +169,7 @@ static inline int fake_list(struct kvm_reg_list *list)
     return fits ? 0 : -E2BIG;
 }
 
-static inline int fake(unsigned long request, void *argument)
+static int fake_ioctl(unsigned long request, void *argument)
 {
     uintptr_t number = (uintptr_t)argument;
 
@@ -214,24 +212,6 @@ static inline int fake(unsigned long request, void *argument)
         return 0;
     default: return 0;
     }
-}
-
-/* glibc's prototype. */
-int ioctl(int fd, unsigned long request, ...)
-{
-    va_list args;
-    void *argument;
-    int ret;
-
-    (void)fd;
-    va_start(args, request);
-    argument = va_arg(args, void *);
-    va_end(args);
-    ret = fake(request, argument);
-    if (ret >= 0)
-        return ret;
-    errno = -ret;
-    return -1;
 }
 
 /* ---- a VM in that kernel ---- */

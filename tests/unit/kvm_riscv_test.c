@@ -5,14 +5,12 @@
  */
 #include "unit.h"
 
-#include <errno.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "fake_ioctl.h"
 #include "kvm/kvm_riscv.h"
 
 #define RUN_SIZE 8192
@@ -152,7 +150,7 @@ static int fake_run(void)
     return run->immediate_exit ? -EINTR : kernel.script(run);
 }
 
-static int fake(unsigned long request, void *argument)
+static int fake_ioctl(unsigned long request, void *argument)
 {
     switch (request) {
     case KVM_GET_API_VERSION: return 12;
@@ -184,24 +182,6 @@ static int fake(unsigned long request, void *argument)
         return 0;
     default: return 0;
     }
-}
-
-/* glibc's prototype. */
-int ioctl(int fd, unsigned long request, ...)
-{
-    va_list args;
-    void *argument;
-    int ret;
-
-    (void)fd;
-    va_start(args, request);
-    argument = va_arg(args, void *);
-    va_end(args);
-    ret = fake(request, argument);
-    if (ret >= 0)
-        return ret;
-    errno = -ret;
-    return -1;
 }
 
 /* ---- a VM with one vCPU in that kernel ---- */

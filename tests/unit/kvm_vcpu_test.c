@@ -5,15 +5,13 @@
  */
 #include "unit.h"
 
-#include <errno.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "fake_ioctl.h"
 #include "kvm/kvm_x86.h"
 
 #define RUN_SIZE 8192
@@ -52,8 +50,9 @@ static int fake_run(void)
     return ret;
 }
 
-static int fake(unsigned long request, void *argument)
+static int fake_ioctl(unsigned long request, void *argument)
 {
+    kernel.calls++;
     switch (request) {
     case KVM_GET_API_VERSION: return 12;
     case KVM_GET_VCPU_MMAP_SIZE: return RUN_SIZE;
@@ -79,25 +78,6 @@ static int fake(unsigned long request, void *argument)
     case KVM_SET_SIGNAL_MASK: memcpy(&kernel.signal_mask, (const char *)argument + 4, 8); return 0;
     default: return 0;
     }
-}
-
-/* glibc's prototype. */
-int ioctl(int fd, unsigned long request, ...)
-{
-    va_list args;
-    void *argument;
-    int ret;
-
-    (void)fd;
-    va_start(args, request);
-    argument = va_arg(args, void *);
-    va_end(args);
-    kernel.calls++;
-    ret = fake(request, argument);
-    if (ret >= 0)
-        return ret;
-    errno = -ret;
-    return -1;
 }
 
 /* ---- a VM with one vCPU in that kernel ---- */
