@@ -91,7 +91,7 @@ test_lab() {
     same "lab x86_64: a file brought there arrives" "$T/out/in" "$T/bytes"
     run lab x86_64 -- "$T/probe" kvm
     expect "lab x86_64: /dev/kvm runs a guest" 0 'kvm: a guest ran' ''
-    run lab -t 6 x86_64 -- "$T/probe" sleep
+    run lab -t 15 x86_64 -- "$T/probe" sleep
     expect "lab x86_64: the time limit is 124, output kept" 124 asleep
     run lab x86_64 -- "$T/probe-dynamic" kvm
     expect "lab x86_64: a dynamic program brings its libraries" 0 'kvm: a guest ran' ''
@@ -114,7 +114,7 @@ test_lab() {
     expect "lab x86_64: a terminal: the exit status comes back" 7
     lines "lab x86_64: a terminal: a terminal there, restored here" /dev/hvc0 '30 90' '[word]' \
         restored
-    on_terminal timeout --foreground 4 lab -i x86_64 -- sh -c 'echo asleep; sleep 60'
+    on_terminal timeout --foreground 10 lab -i x86_64 -- sh -c 'echo asleep; sleep 60'
     expect "lab x86_64: a terminal: a signal ends the run" 124
     lines "lab x86_64: a terminal: restored after a signal" asleep restored
     run env VISOR_CACHE="$T/bytes" "$here/lab" x86_64 -- true
