@@ -254,7 +254,10 @@ static struct soft_block *make(struct soft_cpu *cpu, struct source *source)
     unit->mode = cpu->mode;
     unit->number = unit->count = 0;
     unit->ended = false;
-    while (!unit->ended && unit->number < most && unit->count < SOFT_BLOCK_UOPS - 16) {
+    /* What follows in host memory is the next page of the guest's physical memory, not of its
+     * linear addresses. */
+    while (!unit->ended && offset < source->room && unit->number < most &&
+           unit->count < SOFT_BLOCK_UOPS - 16) {
         /* An instruction that crosses the page is a block of its own. */
         if (offset > 0 && source->room - offset < SOFT_INSN_MAX_LENGTH) {
             length = soft_decode(&insn, source->here + offset, source->room - offset,
