@@ -152,7 +152,8 @@ enum soft_vector {
 #define SOFT_IN_SINGLE    0x100u /* one instruction only: the blocks for stepping */
 #define SOFT_IN_LONG      0x200u /* EFER.LMA: also compatibility mode */
 #define SOFT_IN_VM86      0x400u
-#define SOFT_IN_PROTECTED 0x800u /* CR0.PE */
+#define SOFT_IN_PROTECTED 0x800u  /* CR0.PE */
+#define SOFT_IN_USER      0x1000u /* CPL 3, which may execute other pages than the rest */
 
 /* ---- x87 and vectors ---- */
 

@@ -433,18 +433,20 @@ static void tlb_fill(struct soft_cpu *cpu, uint64_t address, enum soft_rights ri
 const uint8_t *soft_fetch(uint64_t *gpa, struct soft_cpu *cpu, uint64_t address)
 {
     struct soft_itlb_entry *entry = &cpu->itlb[(address >> 12) & (SOFT_ITLB_SIZE - 1)];
+    bool user = (cpu->mode & SOFT_IN_USER) != 0;
+    uint64_t page = (address & SOFT_PAGE_MASK) | user;
     const struct soft_range *range;
     struct soft_translation where;
 
-    if (entry->page != (address & SOFT_PAGE_MASK)) {
+    if (entry->page != page) {
         soft_translate(&where, cpu, NULL, address, SOFT_EXECUTE,
-                       soft_cpl(cpu) == 3 ? SOFT_AS_USER : SOFT_AS_KERNEL);
+                       user ? SOFT_AS_USER : SOFT_AS_KERNEL);
         range = range_of(cpu, where.gpa);
         if (range == NULL) {
             *gpa = where.gpa;
             return NULL;
         }
-        entry->page = address & SOFT_PAGE_MASK;
+        entry->page = page;
         entry->gpa = where.gpa & SOFT_PAGE_MASK;
         entry->host = host_of(range, entry->gpa);
     }

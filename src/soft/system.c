@@ -20,6 +20,8 @@ void soft_mode_update(struct soft_cpu *cpu)
         mode |= SOFT_IN_PROTECTED;
     if (vm86)
         mode |= SOFT_IN_VM86;
+    if (soft_cpl(cpu) == 3)
+        mode |= SOFT_IN_USER;
     if (soft_is_long(cpu) && cs->l) {
         mode |= SOFT_IN_64 | SOFT_IN_STACK64;
     } else {

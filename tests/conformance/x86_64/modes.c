@@ -62,6 +62,48 @@ CASE(modes, long_mode_by_guest, "the guest itself goes from real to long mode")
 
 VISOR_GUEST_ASM32(code_segment_limit, "mov ecx, cs; lsl eax, cx; hlt");
 
+#define KERNEL_PAGE 0x5000u
+#define USER_PAGE   0x6000u
+
+/* Calls rdi, and goes to rsi with CPL 3, which calls it too. */
+VISOR_GUEST_ASM64(to_user_code, "call rdi; push 0x23; push 0xe000; push 2; push 0x1b; push rsi;"
+                                "iretq");
+VISOR_GUEST_ASM64(call_kernel_page, "call rdi; ud2");
+VISOR_GUEST_ASM64(return_only, "ret");
+VISOR_GUEST_ASM64(tell_page_fault, "pop rax; mov rbx, cr2; hlt");
+
+CASE(modes, user_code_in_kernel_page,
+     "user code cannot execute the kernel's page, which the kernel has just executed")
+{
+    const uint64_t user_code = 0x00affb000000ffffu, user_data = 0x00cff3000000ffffu;
+    visor_x86_sregs sregs;
+
+    x86_start(g, &(struct x86_setup){
+                     .mode = X86_LONG,
+                     .load = 0x1000,
+                     .code = &to_user_code,
+                     .regs = {.rsp = 0x8000, .rdi = KERNEL_PAGE, .rsi = USER_PAGE},
+                     .memory = {{X86_GDT + 0x18, &user_code, 8}, {X86_GDT + 0x20, &user_data, 8}}});
+    put(g, KERNEL_PAGE, return_only.bytes, return_only.length);
+    put(g, USER_PAGE, call_kernel_page.bytes, call_kernel_page.length);
+    put(g, 0x7000, tell_page_fault.bytes, tell_page_fault.length);
+    poke(g, X86_PML4, 0xa000 | 7, 8);
+    poke(g, 0xa000, 0xb000 | 7, 8);
+    poke(g, 0xb000, 0xc000 | 7, 8);
+    poke(g, 0xc000 + USER_PAGE / 0x1000 * 8, USER_PAGE | 7, 8);
+    poke(g, 0xc000 + 0xd000 / 0x1000 * 8, 0xd000 | 7, 8); /* its stack */
+    x86_set_gate(g, X86_IDT, 14, 0x7000);
+    poke(g, 0x3004, 0x4000, 8); /* RSP0 of the task state segment */
+    sregs = x86_sregs(g->vcpu);
+    sregs.gdt.limit = 0x27;
+    sregs.tr = (visor_x86_segment){
+        .base = 0x3000, .limit = 0x67, .selector = 0x28, .type = 11, .present = 1};
+    x86_set_sregs(g->vcpu, &sregs);
+    RUN_TO(g, HLT);
+    CHECK_EQ(x86_regs(g->vcpu).rbx, KERNEL_PAGE);
+    CHECK_EQ(x86_regs(g->vcpu).rax, 5); /* present, user */
+}
+
 CASE(modes, protected_segment_limit, "segment limits are bytes: 32-bit code runs up to 4 GiB")
 {
     x86_start(g, &(struct x86_setup){.mode = X86_PROTECTED,
