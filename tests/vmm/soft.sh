@@ -1,0 +1,48 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# soft.sh BUILD: a stock Debian kernel on the software CPU, on this machine itself and without anything
+# that it may have of virtualization. Prints TAP and "N passed, N failed, N skipped".
+set -u
+build=$(readlink -f "${1:?usage: soft.sh BUILD}")
+here=$(dirname "$(readlink -f "$0")")
+guest=$here/../lab/guest
+work=$(mktemp -d "${TMPDIR:-/tmp}/visor-soft-XXXXXX")
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+passed=0 failed=0
+
+check() { # check NAME COMMAND...: a line of TAP
+    name=$1
+    shift
+    if "$@" >"$work/check" 2>&1; then
+        passed=$((passed + 1))
+        echo "ok - $name"
+    else
+        failed=$((failed + 1))
+        echo "not ok - $name"
+        sed 's/^/#   /' "$work/check"
+    fi
+}
+boot() { # boot CPUS: with a token for the disk
+    timeout 300 "$build/vmm/visor" run --hypervisor soft -m 256 -c "$1" -i "$initrd" \
+        -b "path=$work/disk.img" -p "quiet visor.token=WITH-$1" "$kernel" >"$work/log" 2>&1 </dev/null
+    status=$?
+    cat "$work/log"
+    echo "status $status"
+    test $status = 0
+}
+said() { grep -F "$1" "$work/log"; }
+
+prepare() {
+    kernel=$("$guest" kernel) && initrd=$("$guest" initrd) && "$guest" disk "$work/disk.img" 16
+}
+check "kernel, initrd and a disk are at hand" prepare
+for cpus in 1 2; do
+    check "bzImage, $cpus vCPUs: ends with poweroff" boot $cpus
+    check "bzImage, $cpus vCPUs: reaches user space" said "visor: user space reached, $cpus cpus"
+    check "bzImage, $cpus vCPUs: has random numbers" said "visor: hwrng virtio_rng.0, 32 bytes"
+    check "bzImage, $cpus vCPUs: the host finds the token" "$guest" check "$work/disk.img" "WITH-$cpus"
+done
+echo "$passed passed, $failed failed, 0 skipped"
+test $failed = 0
