@@ -175,8 +175,12 @@ static int open_hypervisor(struct session *session, vmm_error *error)
 
     if (code < 0)
         return vmm_fail_visor(error, code, "no hypervisor");
-    if (spec[0] == '\0' || strcmp(spec, "auto") == 0)
+    if (spec[0] == '\0' || strcmp(spec, "auto") == 0) {
         spec = visor_hypervisor_backend(session->hv);
+        /* The guest will be slower than its user thinks. */
+        if (strcmp(spec, "soft") == 0)
+            cli_say("%s", visor_hypervisor_reason(session->hv));
+    }
     code = visor_hypervisor_probe(&probe, spec);
     if (code < 0)
         return vmm_fail_visor(error, code, "no hypervisor");
