@@ -107,6 +107,16 @@ static int open_backend(visor_hypervisor **out, const struct visor_backend *back
     return 0;
 }
 
+/* Errors begin with the name of their backend. */
+static const char *without_name(const char *detail, const char *name)
+{
+    size_t length = strlen(name);
+
+    return strncmp(detail, name, length) == 0 && strncmp(detail + length, ": ", 2) == 0
+               ? detail + length + 2
+               : detail;
+}
+
 /*
  * The backend that runs most, and of equals the fastest, by their probes. Collects a sentence on
  * each for reason and error.
@@ -129,8 +139,9 @@ static int open_auto(visor_hypervisor **out)
         if (ret < 0)
             return ret;
         if (used < sizeof(seen) - 1)
-            used += (size_t)snprintf(seen + used, sizeof(seen) - used, "%s%s: %s",
-                                     used > 0 ? "; " : "", backend->name, probe.detail);
+            used +=
+                (size_t)snprintf(seen + used, sizeof(seen) - used, "%s%s: %s", used > 0 ? "; " : "",
+                                 backend->name, without_name(probe.detail, backend->name));
         if (probe.status == 0 && (probe.full > best_probe.full || (probe.full == best_probe.full &&
                                                                    probe.mips > best_probe.mips))) {
             best = backend->name;
