@@ -106,6 +106,25 @@ static int run_add(struct guest *guest)
     return 0;
 }
 
+/* The shortest of three runs: others may have had the processor meanwhile, and `auto` compares. */
+static int time_count(uint64_t *took, struct guest *guest, uint32_t count)
+{
+    int ret = VISOR_EXIT_HLT;
+
+    *took = UINT64_MAX;
+    for (int i = 0; i < 3 && ret == VISOR_EXIT_HLT; i++) {
+        visor_x86_regs regs = {.rcx = count};
+        uint64_t start = visor__os_now_ns();
+        uint64_t now;
+
+        ret = run(guest, &regs);
+        now = visor__os_now_ns();
+        if (now - start < *took)
+            *took = now - start;
+    }
+    return ret;
+}
+
 /* Counts longer and longer until the time is long enough to be told from that of one exit. */
 static int measure(double *mips, struct guest *guest)
 {
@@ -113,12 +132,9 @@ static int measure(double *mips, struct guest *guest)
 
     *mips = 0;
     for (uint32_t count = 20000; ret == 0 && count <= 20000000; count *= 10) {
-        visor_x86_regs regs = {.rcx = count};
-        uint64_t start = visor__os_now_ns();
         uint64_t took;
 
-        ret = run(guest, &regs);
-        took = visor__os_now_ns() - start;
+        ret = time_count(&took, guest, count);
         if (ret < 0)
             break;
         if (ret != VISOR_EXIT_HLT)
