@@ -180,7 +180,7 @@ static uint64_t linear_rip(const struct soft_cpu *cpu)
 
 /*
  * Guest code from `rip` on: the rest of its page, and what of the next page an instruction that
- * crosses needs.
+ * crosses needs. Where the next page is has nothing to do with where this one is.
  */
 struct source {
     const uint8_t *here, *there; /* there: NULL until somebody needs it */
@@ -188,25 +188,30 @@ struct source {
     unsigned room; /* bytes in the first page */
 };
 
-/* Decodes the instruction at `offset`; returns as soft_decode(). Raises #PF of the second page. */
+/*
+ * Decodes the instruction at `offset`; returns as soft_decode(). Raises #PF of the second page.
+ *
+ * Bytes are read from the guest once, into unit->code: another vCPU may be writing them, and what
+ * is kept beside the block has to be what was translated.
+ */
 static int decode(struct soft_insn *insn, struct soft_cpu *cpu, struct source *source,
                   unsigned offset)
 {
-    uint8_t bytes[SOFT_INSN_MAX_LENGTH];
+    struct soft_translation_unit *unit = &cpu->blocks->unit;
     enum soft_mode mode = decode_mode(cpu->mode);
-    unsigned left = source->room - offset;
-    int length = soft_decode(insn, source->here + offset, left, mode);
+    int length = soft_decode(insn, unit->code + offset, unit->known - offset, mode);
 
-    if (length != SOFT_DECODE_MORE)
+    /* An instruction that crosses the page is a block of its own. */
+    if (length != SOFT_DECODE_MORE || offset > 0)
         return length;
     if (source->there == NULL) {
         source->there = soft_fetch(&source->gpa2, cpu, linear_rip(cpu) + source->room);
         if (source->there == NULL)
             return SOFT_DECODE_MORE;
     }
-    memcpy(bytes, source->here + offset, left);
-    memcpy(bytes + left, source->there, sizeof(bytes) - left);
-    return soft_decode(insn, bytes, sizeof(bytes), mode);
+    memcpy(unit->code + unit->known, source->there, SOFT_INSN_MAX_LENGTH);
+    unit->known += SOFT_INSN_MAX_LENGTH;
+    return soft_decode(insn, unit->code, unit->known, mode);
 }
 
 static struct soft_block *keep(struct soft_cpu *cpu, const struct source *source, unsigned bytes)
@@ -222,9 +227,7 @@ static struct soft_block *keep(struct soft_cpu *cpu, const struct source *source
         (bytes > here && !page_add(cpu, source->gpa2, bytes - here)))
         return NULL;
     code = (uint8_t *)&block->uops[unit->count];
-    memcpy(code, source->here, here);
-    if (bytes > here)
-        memcpy(code + here, source->there, bytes - here);
+    memcpy(code, unit->code, bytes);
     *block = (struct soft_block){
         .rip = cpu->rip,
         .gpa = source->gpa,
@@ -254,21 +257,15 @@ static struct soft_block *make(struct soft_cpu *cpu, struct source *source)
     unit->mode = cpu->mode;
     unit->number = unit->count = 0;
     unit->ended = false;
-    /* What follows in host memory is the next page of the guest's physical memory, not of its
-     * linear addresses. */
+    unit->known = source->room < SOFT_BLOCK_BYTES ? source->room : SOFT_BLOCK_BYTES;
+    memcpy(unit->code, source->here, unit->known);
     while (!unit->ended && offset < source->room && unit->number < most &&
            unit->count < SOFT_BLOCK_UOPS - 16) {
-        /* An instruction that crosses the page is a block of its own. */
-        if (offset > 0 && source->room - offset < SOFT_INSN_MAX_LENGTH) {
-            length = soft_decode(&insn, source->here + offset, source->room - offset,
-                                 decode_mode(cpu->mode));
-            if (length == SOFT_DECODE_MORE)
-                break;
-        } else {
-            length = decode(&insn, cpu, source, offset);
-            if (length == SOFT_DECODE_MORE)
-                return NULL;
-        }
+        length = decode(&insn, cpu, source, offset);
+        if (length == SOFT_DECODE_MORE && offset > 0)
+            break;
+        if (length == SOFT_DECODE_MORE)
+            return NULL;
         unit->offset = offset;
         unit->insn = &insn;
         if (length < 0) {

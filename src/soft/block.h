@@ -51,6 +51,8 @@ struct soft_translation_unit {
     bool ended; /* the last micro-operation goes somewhere else */
     unsigned count;
     struct soft_uop uops[SOFT_BLOCK_UOPS];
+    unsigned known; /* bytes of code */
+    uint8_t code[SOFT_BLOCK_BYTES + SOFT_INSN_MAX_LENGTH];
 };
 
 /* Appends the micro-operations of one instruction. */

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* x86-64: where instructions come from. Pages, and code that changes under those who execute it. */
+#include "x86.h"
+
+#include <pthread.h>
+
+/* Linear pages, of which the second is elsewhere in memory than behind the first. */
+#define FIRST  UINT64_C(0x5000)
+#define SECOND UINT64_C(0x6000)
+#define MOVED  UINT64_C(0x8000)
+#define SHARED UINT64_C(0x10000)
+
+/* Page tables: x86_write_tables() maps the first 2 MiB in pages of 4 KiB, one to one. */
+#define TABLE UINT64_C(0xc000)
+
+static void start(struct guest *g, const struct code *code, const visor_x86_regs *regs)
+{
+    x86_start(g,
+              &(struct x86_setup){
+                  .mode = X86_LONG, .ram = 0x12000, .load = 0x1000, .code = code, .regs = *regs});
+    poke(g, TABLE + SECOND / 0x1000 * 8, MOVED | 3, 8);
+}
+
+/* What stands from `before` bytes before SECOND on; each page gets its part. */
+static void put_across(struct guest *g, const struct code *code, unsigned before)
+{
+    put(g, SECOND - before, code->bytes, before);
+    put(g, MOVED, code->bytes + before, code->length - before);
+}
+
+VISOR_GUEST_ASM64(call_rdi, "call rdi; hlt");
+/* 3 bytes of the first instruction are in the first page. */
+VISOR_GUEST_ASM64(three_constants, "mov eax, 0x11223344; mov ebx, 0x55667788; mov ecx, 0x99aabbcc;"
+                                   "ret");
+VISOR_GUEST_ASM64(other_constants, "mov eax, 1; mov ebx, 2; mov ecx, 3; ret");
+
+CASE(code, across_pages, "code goes on in a page that lies elsewhere in memory")
+{
+    start(g, &call_rdi, &(visor_x86_regs){.rsp = 0x4000, .rdi = SECOND - 3});
+    /* What no one executes: the page that is behind the first one in memory. */
+    put(g, SECOND - 3, other_constants.bytes, other_constants.length);
+    put_across(g, &three_constants, 3);
+    RUN_TO(g, HLT);
+    CHECK_EQ(x86_regs(g->vcpu).rax, 0x11223344);
+    CHECK_EQ(x86_regs(g->vcpu).rbx, 0x55667788);
+    CHECK_EQ(x86_regs(g->vcpu).rcx, 0x99aabbcc);
+}
+
+/* ---- one vCPU writes what the other one executes (SDM vol. 3A, 8.1.3) ---- */
+
+VISOR_GUEST_ASM64(return_zero, "mov eax, 0; ret");
+
+/* Round ecx, up to ebp: waits for the number at rdi, serializes, calls rsi, which has to return it,
+ * and answers at rdi + 8. */
+VISOR_GUEST_ASM64(execute_rounds, "xor ecx, ecx; 2: add ecx, 1;"
+                                  "3: pause; cmp [rdi], ecx; jne 3b;"
+                                  "mov r8d, ecx; xor eax, eax; cpuid; call rsi; mov ecx, r8d;"
+                                  "cmp eax, ecx; jne 4f; mov [rdi + 8], ecx; cmp ecx, ebp; jne 2b;"
+                                  "hlt; 4: mov dword ptr [rdi + 8], -1; hlt");
+/* The other side: writes the number into the code, says so, and waits for the answer. */
+VISOR_GUEST_ASM64(write_rounds, "xor ecx, ecx; 2: add ecx, 1; mov [rsi + 1], ecx; mov [rdi], ecx;"
+                                "3: pause; mov eax, [rdi + 8]; cmp eax, -1; je 4f;"
+                                "cmp eax, ecx; jne 3b; cmp ecx, ebp; jne 2b; 4: hlt");
+
+static void *run_to_halt(void *vcpu)
+{
+    int reason;
+
+    do
+        reason = visor_vcpu_run(vcpu);
+    while (reason == VISOR_EXIT_INTR);
+    return reason == VISOR_EXIT_HLT ? vcpu : NULL;
+}
+
+static void cross_modify(struct guest *g, uint64_t target)
+{
+    const uint64_t rounds = 300;
+    visor_vcpu *writer;
+    pthread_t thread;
+    void *halted;
+
+    start(g, &execute_rounds,
+          &(visor_x86_regs){.rsp = 0x4000, .rdi = SHARED, .rsi = target, .rbp = rounds});
+    put_across(g, &return_zero, 3);
+    put(g, 0x7000, return_zero.bytes, return_zero.length);
+    CHECK_OK(visor_vcpu_create(&writer, g->vm, 1));
+    CHECK_OK(visor_x86_configure_cpuid(writer, NULL));
+    x86_set_mode(g, writer, X86_LONG, X86_IDT);
+    x86_load(g, writer, 0x2000, &write_rounds,
+             &(visor_x86_regs){.rdi = SHARED, .rsi = target, .rbp = rounds});
+    if (pthread_create(&thread, NULL, run_to_halt, writer) != 0)
+        FAIL("cannot make a thread");
+    CHECK(run_to_halt(g->vcpu) != NULL);
+    pthread_join(thread, &halted);
+    CHECK(halted == writer);
+    CHECK_EQ(x86_regs(g->vcpu).rax, rounds);
+}
+
+CASE_SLOW(code, cross_modified, 3, "code that another vCPU has written is executed as it is")
+{
+    cross_modify(g, 0x7000);
+}
+
+CASE_SLOW(code, cross_modified_across_pages, 3, "the same for an instruction in two pages")
+{
+    cross_modify(g, SECOND - 3);
+}
