@@ -579,6 +579,17 @@ void soft_read_as(void *out, struct soft_cpu *cpu, const struct soft_uop *op, ui
     read_in_page(out, cpu, op, start, length, rights);
 }
 
+/* Raises what writing a part of a page would raise, or leaves if there is code. */
+static void announce_write(struct soft_cpu *cpu, const struct soft_uop *op, uint64_t address,
+                           unsigned length, enum soft_rights rights)
+{
+    struct soft_translation where;
+
+    soft_translate(&where, cpu, op, address, SOFT_WRITE, rights);
+    if (range_of(cpu, where.gpa) != NULL)
+        soft_block_writing(cpu, op, where.gpa, length);
+}
+
 void soft_write_as(struct soft_cpu *cpu, const struct soft_uop *op, uint64_t address,
                    const void *data, unsigned length, enum soft_rights rights)
 {
@@ -586,7 +597,9 @@ void soft_write_as(struct soft_cpu *cpu, const struct soft_uop *op, uint64_t add
     uint64_t start = linear(cpu, op, address);
 
     if (first < length) {
-        soft_check_write(cpu, op, address, length, rights);
+        /* Before anything is written: what leaves between the two writes a second time. */
+        announce_write(cpu, op, start, first, rights);
+        announce_write(cpu, op, linear(cpu, op, address + first), length - first, rights);
         write_in_page(cpu, op, start, data, first, rights);
         write_in_page(cpu, op, linear(cpu, op, address + first), (const uint8_t *)data + first,
                       length - first, rights);

@@ -46,6 +46,25 @@ CASE(code, across_pages, "code goes on in a page that lies elsewhere in memory")
     CHECK_EQ(x86_regs(g->vcpu).rcx, 0x99aabbcc);
 }
 
+/* The 4 bytes at rbx end in the page, and the cache line, of the instruction that adds to them. */
+VISOR_GUEST_ASM64(add_in_front, "nop; nop; add dword ptr [rbx], 0x10001; mov eax, [rbx];"
+                                "lock add dword ptr [rbx], 0x10001; xchg [rbx], edx; hlt");
+
+CASE(code, modified_across_pages,
+     "what changes one operand in two pages, next to code, does so once")
+{
+    start(g, &add_in_front,
+          &(visor_x86_regs){.rip = SECOND + 2, .rbx = SECOND - 2, .rdx = 0x01020304});
+    put(g, MOVED, add_in_front.bytes, add_in_front.length);
+    poke(g, SECOND - 2, 0x0001, 2);
+    poke(g, MOVED, 0x0002, 2);
+    RUN_TO(g, HLT);
+    CHECK_EQ(x86_regs(g->vcpu).rax, 0x00030002);
+    CHECK_EQ(x86_regs(g->vcpu).rdx, 0x00040003);
+    CHECK_EQ(peek(g, SECOND - 2, 2), 0x0304);
+    CHECK_EQ(peek(g, MOVED, 2), 0x0102);
+}
+
 /* ---- one vCPU writes what the other one executes (SDM vol. 3A, 8.1.3) ---- */
 
 VISOR_GUEST_ASM64(return_zero, "mov eax, 0; ret");
