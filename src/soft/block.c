@@ -306,14 +306,25 @@ static void check_fetch(struct soft_cpu *cpu, unsigned length)
     }
 }
 
-/* Whether memory still holds what was translated. */
-static bool is_current(const struct soft_block *block, const struct source *source)
+enum state { CURRENT, CHANGED, ELSEWHERE };
+
+/* Whether memory still holds what was translated; ELSEWHERE: the second page is another one now. Of
+ * that page nobody asks unless the first has the instruction that goes on there: fetching may
+ * fault. */
+static enum state compare(struct soft_cpu *cpu, const struct soft_block *block,
+                          struct source *source)
 {
     unsigned here = block->bytes < source->room ? block->bytes : source->room;
 
-    return memcmp(block->code, source->here, here) == 0 &&
-           (block->bytes == here ||
-            memcmp(block->code + here, source->there, block->bytes - here) == 0);
+    if (memcmp(block->code, source->here, here) != 0)
+        return CHANGED;
+    if (block->bytes == here)
+        return CURRENT;
+    if (source->there == NULL)
+        source->there = soft_fetch(&source->gpa2, cpu, linear_rip(cpu) + source->room);
+    if (source->there == NULL || block->gpa2 != source->gpa2)
+        return ELSEWHERE;
+    return memcmp(block->code + here, source->there, block->bytes - here) == 0 ? CURRENT : CHANGED;
 }
 
 struct soft_block *soft_block_find(struct soft_cpu *cpu)
@@ -335,14 +346,13 @@ struct soft_block *soft_block_find(struct soft_cpu *cpu)
     chain = &blocks->hash[hash_of(source.gpa, cpu->mode)];
     while ((block = *chain) != NULL) {
         if (block->gpa == source.gpa && block->rip == cpu->rip && block->mode == cpu->mode) {
-            if (block->bytes > source.room && source.there == NULL)
-                source.there = soft_fetch(&source.gpa2, cpu, address + source.room);
-            if (block->bytes <= source.room ||
-                (source.there != NULL && block->gpa2 == source.gpa2)) {
-                if (is_current(block, &source))
-                    break;
-                /* It stays in memory, out of reach, until all is cleared; links to it find a
-                 * stamp that never is. */
+            enum state state = compare(cpu, block, &source);
+
+            if (state == CURRENT)
+                break;
+            if (state == CHANGED) {
+                /* It stays in memory, out of reach, until all is cleared; links to it find a stamp
+                 * that never is. */
                 block->stamp = 0;
                 *chain = block->next;
                 continue;

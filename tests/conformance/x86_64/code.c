@@ -65,6 +65,20 @@ CASE(code, modified_across_pages,
     CHECK_EQ(peek(g, MOVED, 2), 0x0102);
 }
 
+/* rdi: three_constants; rsi: the page table's entry for SECOND, which goes. */
+VISOR_GUEST_ASM64(call_shortened, "call rdi; mov byte ptr [rdi], 0xc3; mov qword ptr [rsi], 0;"
+                                  "invlpg [0x6000]; mov eax, 77; call rdi; hlt");
+
+CASE(code, ends_before_page, "code that does not go on in the next page does not need it")
+{
+    start(g, &call_shortened,
+          &(visor_x86_regs){.rsp = 0x4000, .rdi = SECOND - 3, .rsi = TABLE + SECOND / 0x1000 * 8});
+    put_across(g, &three_constants, 3);
+    RUN_TO(g, HLT);
+    CHECK_EQ(x86_regs(g->vcpu).rax, 77);
+    CHECK_EQ(x86_regs(g->vcpu).rbx, 0x55667788);
+}
+
 /* ---- one vCPU writes what the other one executes (SDM vol. 3A, 8.1.3) ---- */
 
 VISOR_GUEST_ASM64(return_zero, "mov eax, 0; ret");
