@@ -407,6 +407,14 @@ static inline bool soft_is_vm86(const struct soft_cpu *cpu)
     return (cpu->eflags & SOFT_VM) != 0;
 }
 
+/* What an instruction that serializes does (SDM vol. 3A, 8.3): its vCPU's stores are there before
+ * anything behind it is read, and code is compared with memory before it is executed. */
+static inline void soft_serialize(struct soft_cpu *cpu)
+{
+    atomic_thread_fence(memory_order_seq_cst);
+    cpu->stamp++;
+}
+
 /* Recomputes mode and the TLB of the present rights. */
 void soft_mode_update(struct soft_cpu *cpu);
 

@@ -244,7 +244,7 @@ SOFT_HANDLER(soft_op_ret_far)
 
 SOFT_HANDLER(soft_op_iret)
 {
-    cpu->stamp++; /* it serializes */
+    soft_serialize(cpu);
     soft_iret(cpu, op, op->aux, soft_next_rip(cpu, op));
     return NULL;
 }

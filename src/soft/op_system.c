@@ -131,7 +131,7 @@ SOFT_HANDLER(soft_op_cpuid)
     cpu->r[SOFT_RBX] = now.ebx;
     cpu->r[SOFT_RCX] = now.ecx;
     cpu->r[SOFT_RDX] = now.edx;
-    cpu->stamp++; /* it serializes */
+    soft_serialize(cpu);
     return end_block(cpu, op);
 }
 
@@ -235,7 +235,7 @@ SOFT_HANDLER(soft_op_wrmsr)
         result = SOFT_MSR_DONE;
     if (result != SOFT_MSR_DONE)
         soft_raise_error(cpu, op, SOFT_GP, 0);
-    cpu->stamp++;
+    soft_serialize(cpu);
     return end_block(cpu, op);
 }
 
@@ -284,7 +284,7 @@ SOFT_HANDLER(soft_op_mov_to_cr)
             cpu->cr8 = value;
         break;
     }
-    cpu->stamp++;
+    soft_serialize(cpu);
     return end_block(cpu, op);
 }
 
@@ -570,6 +570,7 @@ SOFT_HANDLER(soft_op_invlpg)
 {
     need_cpl0(cpu, op);
     soft_tlb_flush_page(cpu, soft_address(cpu, op));
+    soft_serialize(cpu);
     return end_block(cpu, op);
 }
 
@@ -588,13 +589,14 @@ SOFT_HANDLER(soft_op_invpcid)
     soft_tlb_flush(cpu, type == 2);
     if (type == 0)
         soft_tlb_flush_page(cpu, descriptor[1]);
+    soft_serialize(cpu);
     return end_block(cpu, op);
 }
 
 SOFT_HANDLER(soft_op_invd)
 {
     need_cpl0(cpu, op);
-    cpu->stamp++;
+    soft_serialize(cpu);
     return end_block(cpu, op);
 }
 
@@ -614,7 +616,7 @@ SOFT_HANDLER(soft_op_mfence)
 
 SOFT_HANDLER(soft_op_serialize)
 {
-    cpu->stamp++;
+    soft_serialize(cpu);
     return end_block(cpu, op);
 }
 
