@@ -234,6 +234,13 @@ struct soft_itlb_entry {
     const uint8_t *host;
 };
 
+/* The linear addresses, of one half of all, that pages larger than 4 KiB have been seen at since
+ * they were last flushed; none: first > last. */
+struct soft_large_pages {
+    uint64_t first, last;
+    bool global;
+};
+
 enum soft_access_kind { SOFT_READ, SOFT_WRITE, SOFT_EXECUTE };
 
 /* ---- leaving the threaded code ---- */
@@ -351,7 +358,8 @@ struct soft_cpu {
     struct soft_tlb_entry no_tlb[SOFT_TLB_SIZE]; /* never hits */
     bool aligned;                                /* alignment is checked: #AC */
     struct soft_itlb_entry itlb[SOFT_ITLB_SIZE];
-    uint32_t map_generation; /* changes whenever a translation of code goes */
+    struct soft_large_pages large[2]; /* by bit 63 of the address */
+    uint32_t map_generation;          /* changes whenever a translation of code goes */
 
     const visor_x86_cpuid_entry *cpuid; /* what CPUID says */
     size_t cpuid_count;

@@ -213,8 +213,11 @@ static bool also_writable(struct walk walk)
     return permitted(&walk);
 }
 
-static void finish(struct soft_translation *out, struct walk *walk, uint64_t page, uint64_t entry)
+/* page: where the 4 KiB of the address are; size: of the page that they are part of. */
+static void finish(struct soft_translation *out, struct walk *walk, uint64_t page, uint64_t size,
+                   uint64_t entry)
 {
+    out->size = size;
     out->gpa = page | (walk->address & (SOFT_PAGE - 1));
     out->global = (entry & PTE_G) != 0 && (walk->cpu->cr4 & SOFT_CR4_PGE) != 0;
     /* Not until a write has set D. */
@@ -270,14 +273,14 @@ again:
     finish(out, walk,
            (entry & UINT64_C(0x000ffffffffff000) & ~(size - 1)) |
                (walk->address & (size - 1) & SOFT_PAGE_MASK),
-           entry);
+           size, entry);
 }
 
 /* Entries of 4 bytes, 2 levels (SDM vol. 3A, 4.3). */
 static void walk_short(struct soft_translation *out, struct walk *walk)
 {
     struct soft_cpu *cpu = walk->cpu;
-    uint64_t entry, gpa, page;
+    uint64_t entry, gpa, page, size = SOFT_PAGE;
 
 again:
     walk->writable = walk->user = walk->executable = true;
@@ -293,6 +296,7 @@ again:
         if ((entry & UINT64_C(0x200000)) != 0 || (page & ~cpu->machine->gpa_last) != 0)
             page_fault(walk, PF_P | PF_RSVD);
         page |= walk->address & UINT64_C(0x3ff000);
+        size = UINT64_C(1) << 22;
     } else {
         if (!entry_set(walk, gpa, 4, entry, PTE_A))
             goto again;
@@ -308,7 +312,7 @@ again:
         page_fault(walk, PF_P);
     if (!entry_set(walk, gpa, 4, entry, walk->kind == SOFT_WRITE ? PTE_A | PTE_D : PTE_A))
         goto again;
-    finish(out, walk, page, entry);
+    finish(out, walk, page, size, entry);
 }
 
 void soft_translate(struct soft_translation *out, struct soft_cpu *cpu, const struct soft_uop *op,
@@ -317,7 +321,8 @@ void soft_translate(struct soft_translation *out, struct soft_cpu *cpu, const st
     struct walk walk = {.cpu = cpu, .op = op, .address = address, .kind = kind, .rights = rights};
 
     if ((cpu->cr0 & SOFT_CR0_PG) == 0) {
-        *out = (struct soft_translation){.gpa = address, .writable = true, .global = true};
+        *out = (struct soft_translation){
+            .gpa = address, .writable = true, .global = true, .size = SOFT_PAGE};
         return;
     }
     if ((cpu->cr4 & SOFT_CR4_PAE) != 0)
@@ -335,6 +340,26 @@ static void tlb_clear(struct soft_cpu *cpu, enum soft_rights rights)
         cpu->tlbs[rights][i].write = SOFT_NO_PAGE;
     }
     cpu->tlb_used[rights] = false;
+}
+
+/*
+ * Larger pages have an entry for each 4 KiB that was accessed, but INVLPG of any address in one
+ * flushes it whole (SDM vol. 3A, 4.10.4.1). What they are is not kept for each entry: an INVLPG
+ * between the first and the last of them flushes everything. Kernels map themselves so, and
+ * programs are in the other half.
+ */
+static void large_add(struct soft_cpu *cpu, uint64_t address, const struct soft_translation *where)
+{
+    struct soft_large_pages *large = &cpu->large[address >> 63];
+    uint64_t first = address & ~(where->size - 1), last = address | (where->size - 1);
+
+    if (where->size == SOFT_PAGE)
+        return;
+    if (first < large->first)
+        large->first = first;
+    if (last > large->last)
+        large->last = last;
+    large->global |= where->global;
 }
 
 void soft_tlb_flush(struct soft_cpu *cpu, bool globals)
@@ -355,6 +380,10 @@ void soft_tlb_flush(struct soft_cpu *cpu, bool globals)
     }
     for (unsigned i = 0; i < SOFT_ITLB_SIZE; i++)
         cpu->itlb[i].page = SOFT_NO_PAGE;
+    for (unsigned half = 0; half < 2; half++) {
+        if (globals || !cpu->large[half].global)
+            cpu->large[half] = (struct soft_large_pages){.first = UINT64_MAX};
+    }
     cpu->map_generation++;
 }
 
@@ -362,7 +391,12 @@ void soft_tlb_flush_page(struct soft_cpu *cpu, uint64_t address)
 {
     uint64_t page = address & SOFT_PAGE_MASK;
     struct soft_itlb_entry *fetch = &cpu->itlb[(page >> 12) & (SOFT_ITLB_SIZE - 1)];
+    const struct soft_large_pages *large = &cpu->large[address >> 63];
 
+    if (address >= large->first && address <= large->last) {
+        soft_tlb_flush(cpu, true);
+        return;
+    }
     for (unsigned rights = 0; rights < SOFT_RIGHTS; rights++) {
         struct soft_tlb_entry *entry = &cpu->tlbs[rights][(page >> 12) & (SOFT_TLB_SIZE - 1)];
 
@@ -422,6 +456,7 @@ static void tlb_fill(struct soft_cpu *cpu, uint64_t address, enum soft_rights ri
     entry->host = (uintptr_t)host_of(range, gpa) - (uintptr_t)page;
     entry->gpa = gpa | where->global;
     entry->read = page;
+    large_add(cpu, address, where);
     /* A logged page is marked by its first write after each harvest. */
     entry->write = where->writable && !range->read_only && (range->dirty == NULL || written) &&
                            !soft_block_has_code(cpu, gpa)
@@ -446,6 +481,7 @@ const uint8_t *soft_fetch(uint64_t *gpa, struct soft_cpu *cpu, uint64_t address)
             *gpa = where.gpa;
             return NULL;
         }
+        large_add(cpu, address, &where);
         entry->page = page;
         entry->gpa = where.gpa & SOFT_PAGE_MASK;
         entry->host = host_of(range, entry->gpa);

@@ -9,6 +9,7 @@ struct soft_translation {
     uint64_t gpa;
     bool writable; /* writes may go there without another walk: permitted, and D is set */
     bool global;
+    uint64_t size; /* of the page, in bytes */
 };
 
 /* Walks the tables, sets A and D, raises #PF. address is canonical. */

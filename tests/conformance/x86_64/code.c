@@ -79,6 +79,34 @@ CASE(code, ends_before_page, "code that does not go on in the next page does not
     CHECK_EQ(x86_regs(g->vcpu).rbx, 0x55667788);
 }
 
+/* Code and data at rdi, in a page of 2 MiB whose entry, at rsi, becomes rdx; what is flushed is
+ * another address in that page, rbp. */
+VISOR_GUEST_ASM64(move_large_page, "call rdi; mov ebx, eax; mov r8, [rdi];"
+                                   "mov [rsi], rdx; invlpg [rbp];"
+                                   "call rdi; mov r9, [rdi]; hlt");
+VISOR_GUEST_ASM64(return_one, "mov eax, 1; ret; nop; nop");
+VISOR_GUEST_ASM64(return_two, "mov eax, 2; ret; nop; nop");
+
+CASE(code, invlpg_large, "INVLPG of any address in a page of 2 MiB is for all of it")
+{
+    x86_start(g, &(struct x86_setup){.mode = X86_LONG,
+                                     .ram = 0x600000,
+                                     .load = 0x1000,
+                                     .code = &move_large_page,
+                                     .regs = {.rsp = 0x4000,
+                                              .rdi = 0x212340,
+                                              .rsi = X86_PML4 + 0x2000 + 8,
+                                              .rdx = 0x400083,
+                                              .rbp = 0x3fe000},
+                                     .memory = {{0x212340, return_one.bytes, return_one.length},
+                                                {0x412340, return_two.bytes, return_two.length}}});
+    RUN_TO(g, HLT);
+    CHECK_EQ(x86_regs(g->vcpu).rbx, 1);
+    CHECK_EQ(x86_regs(g->vcpu).rax, 2);
+    CHECK_EQ(x86_regs(g->vcpu).r8, peek(g, 0x212340, 8));
+    CHECK_EQ(x86_regs(g->vcpu).r9, peek(g, 0x412340, 8));
+}
+
 /* ---- one vCPU writes what the other one executes (SDM vol. 3A, 8.1.3) ---- */
 
 VISOR_GUEST_ASM64(return_zero, "mov eax, 0; ret");
