@@ -8,7 +8,10 @@
 #define FIRST  UINT64_C(0x5000)
 #define SECOND UINT64_C(0x6000)
 #define MOVED  UINT64_C(0x8000)
+#define ALONE  UINT64_C(0x7000)
 #define SHARED UINT64_C(0x10000)
+
+#define ROUNDS 300u /* of two vCPUs with each other */
 
 /* Page tables: x86_write_tables() maps the first 2 MiB in pages of 4 KiB, one to one. */
 #define TABLE UINT64_C(0xc000)
@@ -101,10 +104,10 @@ CASE(code, invlpg_large, "INVLPG of any address in a page of 2 MiB is for all of
                                      .memory = {{0x212340, return_one.bytes, return_one.length},
                                                 {0x412340, return_two.bytes, return_two.length}}});
     RUN_TO(g, HLT);
-    CHECK_EQ(x86_regs(g->vcpu).rbx, 1);
-    CHECK_EQ(x86_regs(g->vcpu).rax, 2);
     CHECK_EQ(x86_regs(g->vcpu).r8, peek(g, 0x212340, 8));
     CHECK_EQ(x86_regs(g->vcpu).r9, peek(g, 0x412340, 8));
+    CHECK_EQ(x86_regs(g->vcpu).rbx, 1);
+    CHECK_EQ(x86_regs(g->vcpu).rax, 2);
 }
 
 /* ---- one vCPU writes what the other one executes (SDM vol. 3A, 8.1.3) ---- */
@@ -133,36 +136,70 @@ static void *run_to_halt(void *vcpu)
     return reason == VISOR_EXIT_HLT ? vcpu : NULL;
 }
 
-static void cross_modify(struct guest *g, uint64_t target)
+/* vCPU 0 is ready to run; so is vCPU 1 then, with `code` and these registers. */
+static void run_both(struct guest *g, const struct code *code, const visor_x86_regs *regs)
 {
-    const uint64_t rounds = 300;
     visor_vcpu *writer;
     pthread_t thread;
     void *halted;
 
-    start(g, &execute_rounds,
-          &(visor_x86_regs){.rsp = 0x4000, .rdi = SHARED, .rsi = target, .rbp = rounds});
-    put_across(g, &return_zero, 3);
-    put(g, 0x7000, return_zero.bytes, return_zero.length);
     CHECK_OK(visor_vcpu_create(&writer, g->vm, 1));
     CHECK_OK(visor_x86_configure_cpuid(writer, NULL));
     x86_set_mode(g, writer, X86_LONG, X86_IDT);
-    x86_load(g, writer, 0x2000, &write_rounds,
-             &(visor_x86_regs){.rdi = SHARED, .rsi = target, .rbp = rounds});
+    x86_load(g, writer, 0x2000, code, regs);
     if (pthread_create(&thread, NULL, run_to_halt, writer) != 0)
         FAIL("cannot make a thread");
     CHECK(run_to_halt(g->vcpu) != NULL);
     pthread_join(thread, &halted);
     CHECK(halted == writer);
-    CHECK_EQ(x86_regs(g->vcpu).rax, rounds);
+    visor_vcpu_free(writer);
+    CHECK_EQ(x86_regs(g->vcpu).rax, ROUNDS);
+}
+
+static void cross_modify(struct guest *g, uint64_t target)
+{
+    start(g, &execute_rounds,
+          &(visor_x86_regs){.rsp = 0x4000, .rdi = SHARED, .rsi = target, .rbp = ROUNDS});
+    put_across(g, &return_zero, 3);
+    put(g, ALONE, return_zero.bytes, return_zero.length);
+    run_both(g, &write_rounds, &(visor_x86_regs){.rdi = SHARED, .rsi = target, .rbp = ROUNDS});
 }
 
 CASE_SLOW(code, cross_modified, 3, "code that another vCPU has written is executed as it is")
 {
-    cross_modify(g, 0x7000);
+    cross_modify(g, ALONE);
 }
 
 CASE_SLOW(code, cross_modified_across_pages, 3, "the same for an instruction in two pages")
 {
     cross_modify(g, SECOND - 3);
+}
+
+/* The same with the page at rdx, which is one of two: the code at rsi, whose result comes from both
+ * of its pages, and the data have to be of the one that is meant. */
+VISOR_GUEST_ASM64(execute_moved, "xor ecx, ecx; 2: add ecx, 1;"
+                                 "3: pause; cmp [rdi], ecx; jne 3b;"
+                                 "invlpg [rdx]; call rsi; mov r8d, ecx; and r8d, 1;"
+                                 "shr eax, 16; cmp eax, r8d; jne 4f;"
+                                 "movzx eax, word ptr [rdx]; cmp eax, r8d; jne 4f;"
+                                 "mov [rdi + 8], ecx; cmp ecx, ebp; jne 2b; mov eax, ecx; hlt;"
+                                 "4: mov dword ptr [rdi + 8], -1; xor eax, eax; hlt");
+/* rsi: the page table's entry; rbx: what changes in it. */
+VISOR_GUEST_ASM64(move_rounds, "xor ecx, ecx; 2: add ecx, 1; lock xor [rsi], rbx; mov [rdi], ecx;"
+                               "3: pause; mov eax, [rdi + 8]; cmp eax, -1; je 4f;"
+                               "cmp eax, ecx; jne 3b; cmp ecx, ebp; jne 2b; 4: hlt");
+VISOR_GUEST_ASM64(return_64k, "mov eax, 0x10000; ret");
+
+CASE_SLOW(code, moved_by_another, 3, "a page that another vCPU moves is where it is after INVLPG")
+{
+    start(g, &execute_moved,
+          &(visor_x86_regs){
+              .rsp = 0x4000, .rdi = SHARED, .rsi = SECOND - 3, .rdx = SECOND, .rbp = ROUNDS});
+    put_across(g, &return_zero, 3);
+    put(g, ALONE, return_64k.bytes + 3, return_64k.length - 3);
+    run_both(g, &move_rounds,
+             &(visor_x86_regs){.rdi = SHARED,
+                               .rsi = TABLE + SECOND / 0x1000 * 8,
+                               .rbx = MOVED ^ ALONE,
+                               .rbp = ROUNDS});
 }
