@@ -24,9 +24,10 @@ check() { # check NAME COMMAND...: a line of TAP
         sed 's/^/#   /' "$work/check"
     fi
 }
+# On a busy machine ticks come late, and Linux takes its timer for broken.
 boot() { # boot CPUS: with a token for the disk
     timeout 300 "$build/vmm/visor" run --hypervisor soft -m 256 -c "$1" -i "$initrd" \
-        -b "path=$work/disk.img" -p "quiet visor.token=WITH-$1" "$kernel" >"$work/log" 2>&1 </dev/null
+        -b "path=$work/disk.img" -p "quiet no_timer_check visor.token=WITH-$1" "$kernel" >"$work/log" 2>&1 </dev/null
     status=$?
     cat "$work/log"
     echo "status $status"
