@@ -3,7 +3,8 @@
 # run.sh [--cli] BUILD [ARCH]: tests of the visor command in the lab, on a real KVM: first its
 # manners (cli_test) and what it is to test kernels and firmware (pc_test), for which it is x86-64's,
 # then, without --cli, stock Debian kernels. BUILD may be static or, for x86_64, one with sanitizers;
-# ARCH is x86_64 (default), aarch64 or riscv64.
+# ARCH is x86_64 (default), aarch64, riscv64, or doubles: aarch64 in front of the doubles of Android's
+# hypervisors, for which BUILD is dynamic.
 # Prints TAP and "N passed, N failed, N skipped".
 #
 # What is booted on an architecture, and what has to come of it, is in ARCH.sh beside this file:
@@ -84,17 +85,19 @@ boot() {
     name=$1
     shift
     read -r start _ </proc/uptime
-    timeout $limit ./visor run --hypervisor kvm "$@" >/out/$name.log 2>&1
+    timeout $limit ./visor run --hypervisor ${hypervisor:-kvm} "$@" >/out/$name.log 2>&1
     echo $? >/out/$name.status
     read -r end _ </proc/uptime
     echo "$start $end" >/out/$name.times
 }
 BOOTS
 
+in_lab() { "$lab" "$@"; } # where the kernels are booted
+
 # boots LAB-OPTION...: runs in the lab what standard input says, with boot() as above.
 boots() {
     cat >>"$work/boots"
-    "$lab" -t 900 -o "$work/out" -f "$work/boots" -f "$visor" "$@" "$arch" -- sh ./boots \
+    in_lab -t 900 -o "$work/out" -f "$work/boots" -f "$visor" "$@" "$arch" -- sh ./boots \
         >"$work/lab" 2>&1
     status=$?
     check "linux: the lab ran all boots" lab_worked
