@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -677,6 +678,89 @@ TEST(transport_refuses_a_queue_outside_memory)
     set_reg(&rig, 28, 2, 1);
     CHECK_INT(reg(&rig, 28, 2), 0);
     CHECK_INT(reg(&rig, 20, 1), 11 | 64);
+    rig_free(&rig);
+}
+
+/* Of a protected VM: the upper part of memory is the guest's alone, and who touches it dies. */
+#define SHARED 0x20000u
+static bool setup_protected(struct rig *rig)
+{
+    const visor_memory_region regions[] = {
+        {.length = SHARED, .purpose = VISOR_MEMORY_SWIOTLB},
+        {.gpa = SHARED, .length = RAM - SHARED},
+    };
+    pci_config config = PCI_CONFIG_PC;
+    virtio_device *device;
+    void *own;
+
+    memset(rig, 0, sizeof(*rig));
+    if (!CHECK_OK(visor_memory_create(&rig->memory, regions, 2, NULL)) ||
+        !CHECK_OK(visor_memory_ptr(&own, rig->memory, SHARED, RAM - SHARED)) ||
+        !CHECK(mprotect(own, RAM - SHARED, PROT_NONE) == 0))
+        return false;
+    fake_init(&rig->fake, rig->memory);
+    rig->fake.host.bounce_only = true;
+    return CHECK_OK(pci_bus_create(&rig->bus, &rig->fake.host, &config, NULL)) &&
+           CHECK_OK(virtio_rng_create(&device, &rig->fake.host, NULL)) && rig_attach(rig, device);
+}
+
+#define PROTECTED (VIRTIO_F_VERSION_1 | VIRTIO_F_ACCESS_PLATFORM | VIRTIO_F_INDIRECT_DESC)
+
+TEST(transport_of_a_protected_vm_wants_access_platform)
+{
+    struct rig rig;
+
+    REQUIRE(setup_protected(&rig));
+    CHECK((features(&rig) & VIRTIO_F_ACCESS_PLATFORM) != 0);
+    CHECK(!start(&rig, VIRTIO_F_VERSION_1));
+    REQUIRE(start(&rig, PROTECTED));
+    put_desc(&rig, 0, DATA, 16, WRITE);
+    CHECK_INT(run(&rig), 16);
+    rig_free(&rig);
+}
+
+TEST(transport_touches_no_memory_of_a_protected_vm)
+{
+    /* A buffer there, one that ends there, a table of descriptors there. */
+    static const struct {
+        uint64_t gpa;
+        unsigned flags;
+    } cases[] = {{SHARED, WRITE}, {RAM - 32, WRITE}, {SHARED - 16, WRITE}, {SHARED, 4}};
+    struct rig rig;
+
+    REQUIRE(setup_protected(&rig));
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        bool stopped = false;
+
+        REQUIRE(start(&rig, PROTECTED));
+        put_desc(&rig, 0, cases[i].gpa, 32, cases[i].flags);
+        offer(&rig);
+        for (unsigned wait = 0; wait < 5000 && !stopped; wait++) {
+            stopped = reg(&rig, 20, 1) & 64;
+            usleep(1000);
+        }
+        CHECK(stopped);
+        CHECK_INT(used_index(&rig), 0);
+    }
+    /* Each part of a queue. */
+    for (unsigned part = 32; part <= 48; part += 8) {
+        REQUIRE(start(&rig, PROTECTED));
+        set_reg(&rig, 20, 1, 0);
+        set_reg(&rig, 20, 1, 3);
+        set_reg(&rig, 8, 4, 1);
+        set_reg(&rig, 12, 4, PROTECTED >> 32);
+        set_reg(&rig, 20, 1, 11);
+        set_reg(&rig, 24, 2, SIZE);
+        set_reg(&rig, 32, 8, DESC);
+        set_reg(&rig, 40, 8, AVAIL);
+        set_reg(&rig, 48, 8, USED);
+        set_reg(&rig, part, 8, SHARED);
+        set_reg(&rig, 28, 2, 1);
+        CHECK_INT(reg(&rig, 28, 2), 0);
+        CHECK_INT(reg(&rig, 20, 1), 11 | 64);
+        CHECK_STR(rig.fake.log, "virtio-rng: virtqueue outside the bounce buffer; the device waits "
+                                "for a reset by the guest");
+    }
     rig_free(&rig);
 }
 

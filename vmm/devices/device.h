@@ -41,6 +41,9 @@ typedef enum vmm_request {
 typedef struct vmm_host {
     void *context;        /* of the functions below, which may be called from any thread */
     visor_memory *memory; /* of the guest, borrowed */
+    /* The VM is protected: of its memory only the bounce buffer (VISOR_MEMORY_SWIOTLB) may be
+     * touched, whatever the guest says. The rest is not the host's any more. */
+    bool bounce_only;
 
     int (*map_io)(void *context, const visor_io_range *range);
     /* Level of an interrupt line. The line belongs to one device; pci.c joins its own, and tells of

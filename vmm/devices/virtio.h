@@ -45,9 +45,10 @@ struct virtio_device {
 };
 
 /* Feature bits of the transport and the queues (virtio 1.2, chapter 6). */
-#define VIRTIO_F_INDIRECT_DESC (1ull << 28)
-#define VIRTIO_F_EVENT_IDX     (1ull << 29)
-#define VIRTIO_F_VERSION_1     (1ull << 32)
+#define VIRTIO_F_INDIRECT_DESC   (1ull << 28)
+#define VIRTIO_F_EVENT_IDX       (1ull << 29)
+#define VIRTIO_F_VERSION_1       (1ull << 32)
+#define VIRTIO_F_ACCESS_PLATFORM (1ull << 33)
 
 typedef struct virtio_pci virtio_pci;
 /* Puts the device on the bus; on success the transport owns it, on failure it is freed too. */

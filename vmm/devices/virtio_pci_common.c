@@ -50,7 +50,15 @@ static void reset_device(virtio_pci *transport)
 
 static uint64_t offered(const virtio_pci *transport)
 {
-    return transport->device->features | FEATURES;
+    return transport->device->features | FEATURES |
+           (transport->host->bounce_only ? VIRTIO_F_ACCESS_PLATFORM : 0);
+}
+
+/* 6.1: what a driver has to take. One that does not know of ACCESS_PLATFORM would use memory that
+ * is not to be had. */
+static uint64_t required(const virtio_pci *transport)
+{
+    return offered(transport) & (VIRTIO_F_VERSION_1 | VIRTIO_F_ACCESS_PLATFORM);
 }
 
 static void write_status(virtio_pci *transport, uint8_t value)
@@ -64,7 +72,7 @@ static void write_status(virtio_pci *transport, uint8_t value)
     }
     value |= transport->status; /* bits go away by a reset only (2.1.1) */
     if (value & STATUS_FEATURES_OK & ~transport->status &&
-        (features & ~offered(transport) || !(features & VIRTIO_F_VERSION_1) ||
+        (features & ~offered(transport) || required(transport) & ~features ||
          (device->accept && !device->accept(device, features))))
         value &= (uint8_t)~STATUS_FEATURES_OK;
     if (!(value & STATUS_FEATURES_OK))
@@ -82,8 +90,11 @@ static void enable_queue(virtio_pci *transport, unsigned index)
         return;
     queue->indirect = transport->driver_features & VIRTIO_F_INDIRECT_DESC;
     queue->event_idx = transport->driver_features & VIRTIO_F_EVENT_IDX;
+    queue->bounce_only = transport->host->bounce_only;
     if (virtq_start(queue, transport->host->memory) < 0) {
-        virtio_pci_needs_reset(transport, "virtqueue outside guest memory");
+        virtio_pci_needs_reset(transport, transport->host->bounce_only
+                                              ? "virtqueue outside the bounce buffer"
+                                              : "virtqueue outside guest memory");
         return;
     }
     transport->queue_enable[index] = true;

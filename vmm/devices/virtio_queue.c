@@ -33,25 +33,32 @@ static void store16(uint8_t *at, uint16_t value)
     __atomic_store_n((uint16_t *)(void *)at, value, __ATOMIC_RELEASE);
 }
 
-/* The longest stretch from gpa that lies in one region and that the device may use so. */
-static uint64_t reach(visor_memory_info *out, const visor_memory *memory, uint64_t gpa, bool write)
+/* Whether the device may use a region so. */
+static bool usable(const virtq *queue, const visor_memory_info *region, bool write)
 {
-    size_t count = visor_memory_region_count(memory);
+    return !(write && region->read_only) &&
+           (!queue->bounce_only || region->purpose == VISOR_MEMORY_SWIOTLB);
+}
+
+/* The longest stretch from gpa that lies in one region and that the device may use so. */
+static uint64_t reach(visor_memory_info *out, const virtq *queue, uint64_t gpa, bool write)
+{
+    size_t count = visor_memory_region_count(queue->memory);
 
     for (size_t i = 0; i < count; i++) {
-        if (visor_memory_region_info(out, memory, i) < 0)
+        if (visor_memory_region_info(out, queue->memory, i) < 0)
             continue;
         if (gpa >= out->gpa && gpa - out->gpa < out->length)
-            return write && out->read_only ? 0 : out->length - (gpa - out->gpa);
+            return usable(queue, out, write) ? out->length - (gpa - out->gpa) : 0;
     }
     return 0;
 }
 
-static uint8_t *map(const visor_memory *memory, uint64_t gpa, uint64_t length, bool write)
+static uint8_t *map(const virtq *queue, uint64_t gpa, uint64_t length, bool write)
 {
     visor_memory_info info;
 
-    if (!length || reach(&info, memory, gpa, write) < length)
+    if (!length || reach(&info, queue, gpa, write) < length)
         return NULL;
     return (uint8_t *)info.host + (gpa - info.gpa);
 }
@@ -65,12 +72,12 @@ int virtq_start(virtq *queue, visor_memory *memory)
     if (!size || size > VIRTQ_MAX_SIZE || size & (size - 1) || queue->desc % 16 ||
         queue->avail % 2 || queue->used % 4)
         return VISOR_EINVAL;
-    queue->desc_ptr = map(memory, queue->desc, size * sizeof(struct descriptor), false);
-    queue->avail_ptr = map(memory, queue->avail, RING_ENTRIES + size * AVAIL_ENTRY + event, false);
-    queue->used_ptr = map(memory, queue->used, RING_ENTRIES + size * USED_ENTRY + event, true);
+    queue->memory = memory;
+    queue->desc_ptr = map(queue, queue->desc, size * sizeof(struct descriptor), false);
+    queue->avail_ptr = map(queue, queue->avail, RING_ENTRIES + size * AVAIL_ENTRY + event, false);
+    queue->used_ptr = map(queue, queue->used, RING_ENTRIES + size * USED_ENTRY + event, true);
     if (!queue->desc_ptr || !queue->avail_ptr || !queue->used_ptr)
         return VISOR_EINVAL;
-    queue->memory = memory;
     queue->next_avail = 0;
     queue->next_used = 0;
     queue->signalled_used = 0;
@@ -94,7 +101,7 @@ static int add_buffer(const virtq *queue, virtq_chain *chain, const struct descr
     else
         chain->out_length += left;
     while (left) {
-        part = reach(&info, queue->memory, gpa, write);
+        part = reach(&info, queue, gpa, write);
         if (!part || chain->out_count + chain->in_count == VIRTQ_MAX_SIZE)
             return VISOR_EFORMAT;
         if (part > left)
@@ -128,7 +135,7 @@ static int walk(const virtq *queue, virtq_chain *chain, const uint8_t *table, ui
             if (is_indirect || !queue->indirect || desc.flags & DESC_NEXT ||
                 desc.length % sizeof(desc))
                 return VISOR_EFORMAT;
-            inner = map(queue->memory, desc.address, desc.length, false);
+            inner = map(queue, desc.address, desc.length, false);
             if (!inner)
                 return VISOR_EFORMAT;
             return walk(queue, chain, inner, desc.length / (uint32_t)sizeof(desc), 0, true);

@@ -17,6 +17,7 @@ typedef struct virtq {
     uint16_t size;
     uint64_t desc, avail, used; /* GPAs */
     bool indirect, event_idx;   /* negotiated */
+    bool bounce_only;           /* everything is in the bounce buffer: see vmm_host */
     /* host side */
     visor_memory *memory;
     const uint8_t *desc_ptr;
@@ -36,7 +37,8 @@ typedef struct virtq_chain {
 
 /*
  * Checks the set-up and takes the queue into use: size a power of two up to VIRTQ_MAX_SIZE, parts
- * aligned to 16, 2 and 4 bytes and inside one region of guest memory each. VISOR_EINVAL if not.
+ * aligned to 16, 2 and 4 bytes and inside one region of guest memory each, with bounce_only of the
+ * bounce buffer. VISOR_EINVAL if not.
  */
 int virtq_start(virtq *queue, visor_memory *memory);
 
