@@ -136,6 +136,9 @@ TEST(builder_grows_up_to_its_limit)
 /* ---- a library with such guests ---- */
 
 static visor_arch wanted;
+static visor_protection protection;
+static visor_cap lacking; /* of what a hypervisor with protected VMs has */
+static uint64_t firmware_gpa, firmware_room;
 static bool creating;
 static visor_aarch64_config host_arm; /* what the host's offer comes to */
 static visor_riscv_config host_riscv;
@@ -161,11 +164,32 @@ int __wrap_visor_vm_create(visor_vm **out, visor_hypervisor *hv, visor_memory *m
 
     CHECK_INT(config->arch, wanted);
     CHECK_INT(config->irqchip, VISOR_IRQCHIP_KERNEL);
+    CHECK_INT(config->protection, protection);
     plain.arch = VISOR_ARCH_X86_64;
+    plain.protection = VISOR_UNPROTECTED;
     creating = true;
     code = __real_visor_vm_create(out, hv, memory, &plain);
     creating = false;
     return code;
+}
+
+int64_t __real_visor_hypervisor_cap(visor_hypervisor *hv, visor_cap cap);
+int64_t __wrap_visor_hypervisor_cap(visor_hypervisor *hv, visor_cap cap);
+int64_t __wrap_visor_hypervisor_cap(visor_hypervisor *hv, visor_cap cap)
+{
+    if (cap == VISOR_CAP_PROTECTED || cap == VISOR_CAP_SWIOTLB_REGION)
+        return cap != lacking;
+    return __real_visor_hypervisor_cap(hv, cap);
+}
+
+int __wrap_visor_vm_load_firmware(uint64_t *out, visor_vm *vm, uint64_t gpa, uint64_t max_size);
+int __wrap_visor_vm_load_firmware(uint64_t *out, visor_vm *vm, uint64_t gpa, uint64_t max_size)
+{
+    (void)vm;
+    firmware_gpa = gpa;
+    firmware_room = max_size;
+    *out = 0x1000;
+    return 0;
 }
 
 int __wrap_visor_aarch64_configure(visor_vm *vm, const visor_aarch64_config *config);
@@ -283,11 +307,11 @@ struct rig {
     const void *tree;
     size_t size;
     uint8_t file[4096], initrd_bytes[5000];
-    struct boot_image kernel, initrd;
+    struct boot_image kernel, initrd, firmware;
     vmm_error error;
 };
 
-static bool rig_make(struct rig *rig, visor_arch arch, uint32_t vcpus)
+static int rig_create(struct rig *rig, visor_arch arch, uint32_t vcpus)
 {
     struct machine_config config = {
         .vcpu_count = vcpus,
@@ -297,18 +321,27 @@ static bool rig_make(struct rig *rig, visor_arch arch, uint32_t vcpus)
         .params = "panic=-1 console=ttyS0",
         .serial = {[0] = {.present = true}, [2] = {.present = true}},
         .entropy = true,
+        .protection = protection,
+        .bounce_size = protection != VISOR_UNPROTECTED ? 5 * MIB : 0,
+        .firmware = protection == VISOR_PROTECTED_CUSTOM_FIRMWARE ? &rig->firmware : NULL,
     };
 
     *rig = (struct rig){0};
     wanted = arch;
+    rig->firmware = (struct boot_image){.path = "fw", .data = (const uint8_t *)"start", .size = 5};
     boot_put64(rig->file + 8, arch == VISOR_ARCH_AARCH64 ? 0 : 0x200000);
     boot_put64(rig->file + 16, 2 * MIB);
     memcpy(rig->file + 56, arch == VISOR_ARCH_AARCH64 ? "ARMd" : "RSC\5", 4);
     rig->kernel = (struct boot_image){.path = "kernel", .data = rig->file, .size = 4096};
     rig->initrd = (struct boot_image){.path = "initrd", .data = rig->initrd_bytes, .size = 5000};
     if (!CHECK_OK(visor_hypervisor_open(&rig->hv, "null")))
-        return false;
-    if (!CHECK_INT(machine_create(&rig->machine, rig->hv, &config, &rig->error), 0)) {
+        return VISOR_ENOENT;
+    return machine_create(&rig->machine, rig->hv, &config, &rig->error);
+}
+
+static bool rig_make(struct rig *rig, visor_arch arch, uint32_t vcpus)
+{
+    if (!CHECK_INT(rig_create(rig, arch, vcpus), 0)) {
         printf("#   %s\n", rig->error.text);
         return false;
     }
@@ -347,6 +380,8 @@ static void check_common(const struct rig *rig, uint64_t gpa)
     check_string(tree, "/serial@1002000", "compatible", "ns16550a");
     CHECK_CELLS(tree, "/serial@1002000", "reg", 0, 0x1002000, 0, 8);
     CHECK(!has(tree, "/serial@1001000", NULL));
+    CHECK(!has(tree, "/reserved-memory", NULL) && !has(tree, "/pcie@10000000", "memory-region"));
+    CHECK(!rig->machine->host.bounce_only);
     check_string(tree, "/pvpanic@1020000", "compatible", "qemu,pvpanic-mmio");
     check_string(tree, "/pcie@10000000", "compatible", "pci-host-ecam-generic");
     CHECK_CELLS(tree, "/pcie@10000000", "reg", 0, 0x10000000, 0, 0x100000);
@@ -456,6 +491,113 @@ TEST(aarch64_machine_makes_do_with_less)
     CHECK_CELLS(tree, "/timer", "interrupts", 1, 13, 0xf08, 1, 14, 0xf08, 1, 11, 0xf08, 1, 10,
                 0xf08);
     rig_free(&rig);
+}
+
+/* The purpose and place of region n. */
+static void check_region(const struct rig *rig, size_t n, visor_memory_purpose purpose,
+                         uint64_t gpa, uint64_t length)
+{
+    visor_memory_info info;
+
+    REQUIRE_OK(visor_memory_region_info(&info, rig->machine->memory, n));
+    CHECK_INT(info.purpose, purpose);
+    CHECK_INT(info.gpa, gpa);
+    CHECK_INT(info.length, length);
+}
+
+static void check_protected(const struct rig *rig)
+{
+    const void *tree = rig->tree;
+
+    CHECK_INT(arm_boot.entry_gpa, 0x80000000);
+    CHECK_INT(arm_boot.tree_gpa, 0x80000000 + 58 * MIB); /* of 60 MiB */
+    CHECK_INT(arm_regs.x[0], arm_boot.tree_gpa);
+    check_with_dtc(rig);
+    CHECK_CELLS(tree, "/memory@80000000", "reg", 0, 0x80000000, 0, 65 << 20);
+    check_string(tree, "/reserved-memory/restricted-dma-pool@83c00000", "compatible",
+                 "restricted-dma-pool");
+    CHECK_CELLS(tree, "/reserved-memory/restricted-dma-pool@83c00000", "reg", 0, 0x83c00000, 0,
+                5 << 20);
+    CHECK_CELLS(tree, "/reserved-memory/restricted-dma-pool@83c00000", "phandle", 4);
+    CHECK_CELLS(tree, "/pcie@10000000", "memory-region", 4);
+    CHECK(rig->machine->host.bounce_only);
+}
+
+TEST(protected_machine_has_firmware_and_a_bounce_buffer)
+{
+    static struct rig rig;
+
+    host_arm = gic_v3();
+    protection = VISOR_PROTECTED;
+    if (CHECK(rig_make(&rig, VISOR_ARCH_AARCH64, 2))) {
+        check_region(&rig, 0, VISOR_MEMORY_PROTECTED_FIRMWARE, 0x7fc00000, 4 * MIB);
+        check_region(&rig, 1, VISOR_MEMORY_RAM, 0x80000000, 60 * MIB);
+        check_region(&rig, 2, VISOR_MEMORY_SWIOTLB, 0x83c00000, 5 * MIB);
+        CHECK_INT(firmware_gpa, 0x7fc00000);
+        CHECK_INT(firmware_room, 4 * MIB);
+        CHECK_INT(arm_regs.pc, 0x7fc00000);
+        CHECK_INT(arm_regs.x[1], 0x80000000);
+        CHECK_INT(arm_regs.x[2], 4096);
+        check_protected(&rig);
+    }
+    rig_free(&rig);
+    protection = VISOR_UNPROTECTED;
+}
+
+TEST(protected_machine_takes_firmware_or_does_without)
+{
+    static struct rig rig;
+    char start[6] = "";
+
+    host_arm = gic_v3();
+    firmware_gpa = 0;
+    protection = VISOR_PROTECTED_CUSTOM_FIRMWARE;
+    if (CHECK(rig_make(&rig, VISOR_ARCH_AARCH64, 1))) {
+        CHECK_OK(visor_memory_read(start, rig.machine->memory, 0x7fc00000, 5));
+        CHECK_STR(start, "start");
+        CHECK_INT(arm_regs.pc, 0x7fc00000);
+        CHECK_INT(arm_regs.x[1], 0x80000000);
+        check_protected(&rig);
+    }
+    rig_free(&rig);
+    protection = VISOR_PROTECTED_NO_FIRMWARE;
+    if (CHECK(rig_make(&rig, VISOR_ARCH_AARCH64, 1))) {
+        check_region(&rig, 0, VISOR_MEMORY_RAM, 0x80000000, 60 * MIB);
+        check_region(&rig, 1, VISOR_MEMORY_SWIOTLB, 0x83c00000, 5 * MIB);
+        CHECK_INT(arm_regs.pc, 0x80000000);
+        CHECK_INT(arm_regs.x[1], 0);
+        check_protected(&rig);
+    }
+    rig_free(&rig);
+    CHECK_INT(firmware_gpa, 0);
+    protection = VISOR_UNPROTECTED;
+}
+
+TEST(protected_machine_needs_a_hypervisor_for_it)
+{
+    static const struct {
+        visor_arch arch;
+        visor_cap lacking;
+        int code;
+        const char *text;
+    } cases[] = {
+        {VISOR_ARCH_RISCV64, 0, VISOR_EINVAL, "a machine of riscv64 cannot be protected"},
+        {VISOR_ARCH_AARCH64, VISOR_CAP_PROTECTED, VISOR_EUNSUPPORTED, "null protects no VMs here"},
+        {VISOR_ARCH_AARCH64, VISOR_CAP_SWIOTLB_REGION, VISOR_EUNSUPPORTED,
+         "null has no memory that a protected VM shares from its start, which devices need"},
+    };
+    static struct rig rig;
+
+    host_arm = gic_v3();
+    protection = VISOR_PROTECTED;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        lacking = cases[i].lacking;
+        CHECK_INT(rig_create(&rig, cases[i].arch, 1), cases[i].code);
+        CHECK_STR(rig.error.text, cases[i].text);
+        rig_free(&rig);
+    }
+    lacking = 0;
+    protection = VISOR_UNPROTECTED;
 }
 
 TEST(riscv64_machine_has_an_aplic_and_imsics)

@@ -432,6 +432,12 @@ TEST(wrong_options_give_status_35_and_say_what_is_wrong)
         {{"run", "--serial", "type=tape", "k"}, "not 'tape'"},
         {{"run", "--serial", "type=file", "k"}, "needs path"},
         {{"run", "--serial", "type=sink,num=5", "k"}, "num is 1 to 4"},
+        {{"run", "--swiotlb", "8", "k"}, "--swiotlb is for a protected VM"},
+        {{"run", "--protected-vm", "--swiotlb=0", "k"}, "0 MiB is too little"},
+        {{"run", "--protected-vm", "--swiotlb=256", "k"},
+         "256 MiB of 256 MiB leave the guest none"},
+        {{"run", "--protected-vm", "--protected-vm-without-firmware", "k"}, "one of these options"},
+        {{"run", "--protected-vm", "--bios", "k"}, "--bios is not for a protected VM"},
         {{"info", "--bogus"}, "there is no option --bogus"},
         {{"help", "bogus"}, "there is no command 'bogus'"},
     };
@@ -462,6 +468,12 @@ TEST(limits_are_explained)
     REQUIRE(RUN(&command, "run", "-m", "1", kernel));
     CHECK_INT(command.status, 1);
     CHECK_OUTPUT("give the guest more (-m)");
+    REQUIRE(RUN(&command, "run", "--protected-vm", kernel));
+    CHECK_INT(command.status, 35);
+    CHECK_OUTPUT("a machine of x86_64 cannot be protected");
+    REQUIRE(RUN(&command, "run", "--protected-vm-with-firmware", kernel, kernel));
+    CHECK_INT(command.status, 35);
+    CHECK_OUTPUT("a machine of x86_64 cannot be protected");
 }
 
 TEST(files_that_are_no_kernels_are_told)

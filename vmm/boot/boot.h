@@ -57,6 +57,7 @@ struct boot_dt_config {
 /* Where things are. The command line and the initrd's place are for the device tree to tell. */
 struct boot_dt_entry {
     uint64_t entry;
+    uint64_t size;       /* bytes of the file that are there */
     uint64_t initrd_gpa; /* if there is one */
 };
 

@@ -109,7 +109,7 @@ static int load(struct boot_dt_entry *out, const struct boot_image *kernel, cons
                         "kernel '%s' needs %" PRIu64 " MiB of memory, %" PRIu64
                         " MiB from its start: give the guest more (-m)",
                         kernel->path, size / mib + (size % mib != 0), offset / mib);
-    *out = (struct boot_dt_entry){.entry = base + offset};
+    *out = (struct boot_dt_entry){.entry = base + offset, .size = kernel->size};
     code = boot_write(common, out->entry, kernel->data, kernel->size, "kernel", error);
     if (code == 0 && common->initrd != NULL)
         code = boot_place_initrd(&out->initrd_gpa, common, out->entry + size,

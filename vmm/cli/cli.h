@@ -71,6 +71,9 @@ struct run_options {
     bool entropy;
     bool debug_exit;
     enum boot_unpack_where unpack;
+    visor_protection protection;
+    char *firmware;       /* of a protected VM; NULL: the hypervisor's */
+    uint64_t swiotlb_mib; /* 0: the default, where there is one */
     bool help;
 };
 

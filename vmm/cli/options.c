@@ -3,13 +3,15 @@
 #include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli/cli.h"
 
-#define DEFAULT_MIB 256
+#define DEFAULT_MIB         256
+#define DEFAULT_SWIOTLB_MIB 64 /* for protected VMs, as in crosvm */
 
 /* ---- words ---- */
 
@@ -306,7 +308,49 @@ enum {
     OPT_BIOS,
     OPT_MODULE,
     OPT_DEBUG_EXIT,
+    OPT_PROTECTED,
+    OPT_PROTECTED_WITH,
+    OPT_PROTECTED_WITHOUT,
+    OPT_SWIOTLB,
 };
+
+/* One of the three options for a protected VM. */
+static int set_protection(struct run_options *options, visor_protection protection,
+                          vmm_error *error)
+{
+    if (options->protection != VISOR_UNPROTECTED)
+        return vmm_fail(error, VISOR_EINVAL, "--protected-vm...: one of these options only");
+    options->protection = protection;
+    return 0;
+}
+
+static int parse_swiotlb(struct run_options *options, const char *value, vmm_error *error)
+{
+    int code = parse_number(&options->swiotlb_mib, value, "--swiotlb (in MiB)", error);
+
+    if (code == 0 && (options->swiotlb_mib == 0 || options->swiotlb_mib > UINT64_MAX >> 20))
+        return vmm_fail(error, VISOR_EINVAL, "--swiotlb: %s MiB is too %s", value,
+                        options->swiotlb_mib == 0 ? "little" : "much");
+    return code;
+}
+
+/* What protected VMs have, and they alone. */
+static int complete_protection(struct run_options *options, vmm_error *error)
+{
+    if (options->protection == VISOR_UNPROTECTED)
+        return options->swiotlb_mib == 0
+                   ? 0
+                   : vmm_fail(error, VISOR_EINVAL, "--swiotlb is for a protected VM");
+    if (options->bios != NULL)
+        return vmm_fail(error, VISOR_EINVAL, "--bios is not for a protected VM");
+    if (options->swiotlb_mib == 0)
+        options->swiotlb_mib = DEFAULT_SWIOTLB_MIB;
+    if (options->swiotlb_mib >= options->mem_mib)
+        return vmm_fail(error, VISOR_EINVAL,
+                        "--swiotlb: %" PRIu64 " MiB of %" PRIu64 " MiB leave the guest none",
+                        options->swiotlb_mib, options->mem_mib);
+    return 0;
+}
 
 static int parse_option(struct run_options *options, int option, vmm_error *error)
 {
@@ -340,6 +384,12 @@ static int parse_option(struct run_options *options, int option, vmm_error *erro
     case OPT_MODULE: return parse_module(options, optarg, error);
     case OPT_BIOS: return set_string(&options->bios, optarg, error);
     case OPT_DEBUG_EXIT: options->debug_exit = true; return 0;
+    case OPT_PROTECTED: return set_protection(options, VISOR_PROTECTED, error);
+    case OPT_PROTECTED_WITHOUT: return set_protection(options, VISOR_PROTECTED_NO_FIRMWARE, error);
+    case OPT_PROTECTED_WITH:
+        code = set_protection(options, VISOR_PROTECTED_CUSTOM_FIRMWARE, error);
+        return code == 0 ? set_string(&options->firmware, optarg, error) : code;
+    case OPT_SWIOTLB: return parse_swiotlb(options, optarg, error);
     case 'h': options->help = true; return 0;
     default: return VISOR_EINVAL;
     }
@@ -362,6 +412,10 @@ int run_options_parse(struct run_options *out, int argc, char **argv, vmm_error 
         {"module", required_argument, NULL, OPT_MODULE},
         {"bios", required_argument, NULL, OPT_BIOS},
         {"debug-exit", no_argument, NULL, OPT_DEBUG_EXIT},
+        {"protected-vm", no_argument, NULL, OPT_PROTECTED},
+        {"protected-vm-with-firmware", required_argument, NULL, OPT_PROTECTED_WITH},
+        {"protected-vm-without-firmware", no_argument, NULL, OPT_PROTECTED_WITHOUT},
+        {"swiotlb", required_argument, NULL, OPT_SWIOTLB},
         {"decompress", required_argument, NULL, OPT_DECOMPRESS},
         {"help", no_argument, NULL, 'h'},
         {0},
@@ -389,6 +443,8 @@ int run_options_parse(struct run_options *out, int argc, char **argv, vmm_error 
     if (out->bios == NULL)
         code = set_string(&out->kernel, argv[optind], error);
     if (code == 0)
+        code = complete_protection(out, error);
+    if (code == 0)
         code = complete_serial(out, error);
     if (code == 0)
         code = complete_params(out, error);
@@ -400,6 +456,7 @@ void run_options_free(struct run_options *options)
     free(options->kernel);
     free(options->initrd);
     free(options->bios);
+    free(options->firmware);
     free(options->hypervisor);
     free(options->dump_fdt);
     free(options->params);

@@ -14,7 +14,7 @@
 
 struct session {
     struct run_options options;
-    struct boot_image kernel, initrd, bios;
+    struct boot_image kernel, initrd, bios; /* bios: firmware of either kind */
     struct boot_module modules[BOOT_MODULES];
     visor_hypervisor *hv;
     vmm_loop *loop;
@@ -62,6 +62,11 @@ void cli_run_help(void)
         "                         may be repeated\n"
         "      --bios FILE        x86-64: firmware (SeaBIOS), which boots from a disk\n"
         "      --debug-exit       x86-64: writing N to port 0xf4 ends with status 2 * N + 1\n"
+        "      --protected-vm     a VM whose memory the host cannot reach, started by the\n"
+        "                         hypervisor's firmware. --protected-vm-with-firmware FILE and\n"
+        "                         --protected-vm-without-firmware: by this one, by none\n"
+        "      --swiotlb MIB      how much of a protected VM's memory its devices reach (default "
+        "64)\n"
         "      --dump-fdt FILE    write the machine's device tree to FILE, and do not run it\n"
         "  -h, --help             this text\n"
         "\n"
@@ -238,7 +243,7 @@ static int make_machine(struct session *session, vmm_error *error)
         .vcpu_count = options->cpus,
         .memory_size = options->mem_mib << 20,
         .kernel = options->bios == NULL ? &session->kernel : NULL,
-        .firmware = options->bios != NULL ? &session->bios : NULL,
+        .firmware = session->bios.data != NULL ? &session->bios : NULL,
         .initrd = options->initrd != NULL ? &session->initrd : NULL,
         .params = options->params,
         .plain_params = options->plain_params != NULL ? options->plain_params : "",
@@ -246,6 +251,8 @@ static int make_machine(struct session *session, vmm_error *error)
         .entropy = options->entropy,
         .unpack = options->unpack,
         .debug_exit = options->debug_exit,
+        .protection = options->protection,
+        .bounce_size = options->swiotlb_mib << 20,
         .ended = on_ended,
         .log = on_log,
         .context = session,
@@ -280,9 +287,12 @@ static int set_up(struct session *session, vmm_error *error)
     if (options->kernel != NULL &&
         boot_image_open(&session->kernel, options->kernel, "kernel", error) != 0)
         return STATUS_ERROR;
-    if (options->bios != NULL &&
-        boot_image_open(&session->bios, options->bios, "firmware", error) != 0)
-        return STATUS_ERROR;
+    if (options->bios != NULL || options->firmware != NULL) {
+        const char *path = options->bios != NULL ? options->bios : options->firmware;
+
+        if (boot_image_open(&session->bios, path, "firmware", error) != 0)
+            return STATUS_ERROR;
+    }
     if (options->initrd != NULL &&
         boot_image_open(&session->initrd, options->initrd, "initrd", error) != 0)
         return STATUS_ERROR;

@@ -18,6 +18,34 @@ struct arm {
     visor_aarch64_config cpus; /* what the VM has */
 };
 
+/* ---- protection ---- */
+
+static bool has_firmware(const struct machine *machine)
+{
+    return machine->config.protection == VISOR_PROTECTED ||
+           machine->config.protection == VISOR_PROTECTED_CUSTOM_FIRMWARE;
+}
+
+/* The hypervisor's firmware, or ours. */
+static int load_firmware(struct machine *machine, vmm_error *error)
+{
+    const struct boot_image *own = machine->config.firmware;
+    uint64_t size;
+    int code;
+
+    if (!has_firmware(machine))
+        return 0;
+    if (own == NULL) {
+        code = visor_vm_load_firmware(&size, machine->vm, DT_BOARD_FIRMWARE_GPA,
+                                      DT_BOARD_FIRMWARE_LENGTH);
+        return code < 0 ? vmm_fail_visor(error, code, "no firmware for a protected VM") : 0;
+    }
+    if (own->size > DT_BOARD_FIRMWARE_LENGTH)
+        return vmm_fail(error, VISOR_ELIMIT, "firmware '%s' has more than 4 MiB", own->path);
+    code = visor_memory_write(machine->memory, DT_BOARD_FIRMWARE_GPA, own->data, own->size);
+    return code < 0 ? vmm_fail_visor(error, code, "cannot load the firmware") : 0;
+}
+
 /* ---- devices ---- */
 
 static int arm_add_devices(struct machine *machine, vmm_error *error)
@@ -36,6 +64,9 @@ static int arm_add_devices(struct machine *machine, vmm_error *error)
         code = visor_aarch64_get_config(&arm->cpus, machine->vm);
     if (code < 0)
         return vmm_fail_visor(error, code, "cannot set up processors and interrupt controller");
+    code = load_firmware(machine, error);
+    if (code != 0)
+        return code;
     code = dt_board_add_devices(machine, arm->cpus.its != VISOR_OFF, error);
     if (code == 0)
         code = pl031_create(&arm->rtc, &machine->host, DT_BOARD_RTC_GPA, error);
@@ -274,13 +305,18 @@ static int arm_load(struct machine *machine, const struct boot_image *kernel, vm
 static int arm_enter(struct machine *machine, visor_vcpu *vcpu, vmm_error *error)
 {
     const struct arm *arm = machine->board_data;
-    const visor_aarch64_regs regs = {
+    visor_aarch64_regs regs = {
         .x = {arm->common.dt_gpa}, /* x1 to x3 have to be 0 */
         .pc = arm->common.entry.entry,
         .pstate = EL1H_MASKED,
     };
     int code = 0;
 
+    if (has_firmware(machine)) { /* which is told of the kernel (Android's pvmfw) */
+        regs.pc = DT_BOARD_FIRMWARE_GPA;
+        regs.x[1] = arm->common.entry.entry;
+        regs.x[2] = arm->common.entry.size;
+    }
     if (visor_vm_cap(machine->vm, VISOR_CAP_BOOT_CONTEXT) == 0)
         code = visor_aarch64_set_regs(vcpu, &regs);
     return code < 0 ? vmm_fail_visor(error, code, "cannot set up the vCPU") : 0;
@@ -291,6 +327,7 @@ const struct machine_board machine_aarch64 = {
     .max_vcpus = DT_BOARD_VCPUS,
     .regions = dt_board_regions,
     .max_memory = dt_board_max_memory,
+    .protect = dt_board_protect,
     .vm =
         {
             .size = sizeof(visor_vm_config),

@@ -58,6 +58,10 @@ struct machine_board {
      * takes no firmware, nor the other things of PCs: debug ports, debug exit. */
     size_t (*add_firmware)(visor_memory_region regions[MACHINE_REGIONS], size_t count,
                            uint64_t size);
+    /* Divides the regions of RAM into the guest's own and the bounce buffer (config.bounce_size),
+     * and adds one for a protected VM's firmware; the new count. NULL: no protected VMs. */
+    size_t (*protect)(visor_memory_region regions[MACHINE_REGIONS], size_t count,
+                      const struct machine_config *config);
     /* Whether the file can be firmware. NULL as above. */
     int (*check_firmware)(const struct boot_image *firmware, vmm_error *error);
     /* The most bytes of RAM when guest addresses have this many bits. */

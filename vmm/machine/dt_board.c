@@ -36,6 +36,36 @@ uint64_t dt_board_max_memory(unsigned int gpa_bits)
     return (1ull << (gpa_bits < 52 ? gpa_bits : 52)) - DT_BOARD_RAM_GPA;
 }
 
+/* The firmware lies below RAM, the bounce buffer is the end of it. */
+size_t dt_board_protect(visor_memory_region regions[MACHINE_REGIONS], size_t count,
+                        const struct machine_config *config)
+{
+    visor_memory_region ram = regions[0];
+
+    (void)count; /* one */
+    count = 0;
+    if (config->protection != VISOR_PROTECTED_NO_FIRMWARE)
+        regions[count++] = (visor_memory_region){
+            .gpa = DT_BOARD_FIRMWARE_GPA,
+            .length = DT_BOARD_FIRMWARE_LENGTH,
+            .purpose = VISOR_MEMORY_PROTECTED_FIRMWARE,
+        };
+    ram.length -= config->bounce_size;
+    regions[count++] = ram;
+    regions[count++] = (visor_memory_region){
+        .gpa = ram.gpa + ram.length,
+        .length = config->bounce_size,
+        .purpose = VISOR_MEMORY_SWIOTLB,
+    };
+    return count;
+}
+
+/* RAM that is not the bounce buffer. */
+static uint64_t own_ram(const struct machine *machine)
+{
+    return machine->config.memory_size - machine->config.bounce_size;
+}
+
 /* ---- devices ---- */
 
 static int add_serial_ports(struct machine *machine, vmm_error *error)
@@ -151,6 +181,28 @@ static void add_memory(struct dt *dt, const struct machine *machine)
     dt_close(dt);
 }
 
+/*
+ * The memory through which the guest has to pass what it tells devices, for all behind the PCI bus
+ * (reserved-memory/shared-dma-pool.yaml). It is part of "memory" above, as all that is reserved.
+ */
+static void add_bounce_buffer(struct dt *dt, const struct machine *machine)
+{
+    uint64_t gpa = DT_BOARD_RAM_GPA + own_ram(machine);
+
+    if (machine->config.bounce_size == 0)
+        return;
+    dt_open_plain(dt, "reserved-memory");
+    dt_u32(dt, "#address-cells", 2);
+    dt_u32(dt, "#size-cells", 2);
+    dt_flag(dt, "ranges");
+    dt_open(dt, "restricted-dma-pool", gpa);
+    dt_string(dt, "compatible", "restricted-dma-pool");
+    dt_reg(dt, gpa, machine->config.bounce_size);
+    dt_u32(dt, "phandle", DT_PHANDLE_BOUNCE);
+    dt_close(dt);
+    dt_close(dt);
+}
+
 static void add_serial_nodes(struct dt *dt, const struct machine *machine,
                              const struct dt_board_arch *arch)
 {
@@ -223,6 +275,8 @@ static void add_pci(struct dt *dt, const struct machine *machine, const struct d
     /* Memory, 32-bit, not prefetchable: the same addresses on both sides. */
     DT_CELLS(dt, "ranges", 0x02000000, 0, pci->window, 0, pci->window, 0, pci->window_length);
     dt_flag(dt, "dma-coherent");
+    if (machine->config.bounce_size != 0)
+        dt_u32(dt, "memory-region", DT_PHANDLE_BOUNCE);
     add_interrupt_map(dt, pci, arch);
     arch->pci_msi(dt, machine);
     dt_close(dt);
@@ -241,6 +295,7 @@ static int build_tree(struct machine *machine, const struct dt_board_arch *arch,
     if (arch->irq_is_default)
         dt_u32(&dt, "interrupt-parent", DT_PHANDLE_IRQCHIP);
     add_memory(&dt, machine);
+    add_bounce_buffer(&dt, machine);
     add_serial_nodes(&dt, machine, arch);
     add_pvpanic(&dt);
     add_pci(&dt, machine, arch);
@@ -254,7 +309,7 @@ static int build_tree(struct machine *machine, const struct dt_board_arch *arch,
 int dt_board_load(struct machine *machine, const struct boot_image *kernel,
                   const struct dt_board_arch *arch, vmm_error *error)
 {
-    uint64_t size = machine->config.memory_size < REACH ? machine->config.memory_size : REACH;
+    uint64_t size = own_ram(machine) < REACH ? own_ram(machine) : REACH;
     struct dt_board *board = machine->board_data;
     struct boot_dt_config config = {
         .common =

@@ -10,7 +10,9 @@
  *     0x10000000  PCI configuration space (ECAM)
  *     0x20000000  PCI memory window
  *     0x3fff0000  Arm: interrupt controllers, downwards; ITS at 0x40000000
- *     0x80000000  RAM: kernel first, the initrd and then the device tree at its end
+ *     0x7fc00000  Arm: firmware of a protected VM
+ *     0x80000000  RAM: kernel first, the initrd and then the device tree at its end; behind them
+ *                 the bounce buffer of a protected VM
  */
 #ifndef VMM_DT_BOARD_H
 #define VMM_DT_BOARD_H
@@ -24,12 +26,16 @@
 #define DT_BOARD_RTC_IRQ 5
 #define DT_BOARD_RAM_GPA 0x80000000ull
 #define DT_BOARD_VCPUS   8 /* as many as are tested */
+/* The firmware of a protected VM, below RAM. */
+#define DT_BOARD_FIRMWARE_LENGTH 0x400000u
+#define DT_BOARD_FIRMWARE_GPA    (DT_BOARD_RAM_GPA - DT_BOARD_FIRMWARE_LENGTH)
 
 /* Numbers by which nodes refer to each other. */
 enum dt_phandle {
     DT_PHANDLE_IRQCHIP = 1, /* of wired interrupts */
     DT_PHANDLE_MSI = 2,
     DT_PHANDLE_CLOCK = 3,
+    DT_PHANDLE_BOUNCE = 4,
     DT_PHANDLE_CPUS = 16, /* + vCPU id */
 };
 
@@ -61,6 +67,8 @@ struct dt_board_arch {
 /* For struct machine_board. */
 size_t dt_board_regions(visor_memory_region regions[MACHINE_REGIONS], uint64_t size);
 uint64_t dt_board_max_memory(unsigned int gpa_bits);
+size_t dt_board_protect(visor_memory_region regions[MACHINE_REGIONS], size_t count,
+                        const struct machine_config *config);
 
 /* board_data begins with a struct dt_board, zeros. sender_ids: see pci_config. */
 int dt_board_add_devices(struct machine *machine, bool sender_ids, vmm_error *error);

@@ -255,17 +255,21 @@ static int make_vm(struct machine *machine, vmm_error *error)
     visor_memory_region regions[MACHINE_REGIONS] = {{0}};
     uint64_t mib = machine->config.memory_size >> 20;
     size_t count = machine->board->regions(regions, machine->config.memory_size);
+    visor_vm_config config = machine->board->vm;
     char what[80];
     int code;
 
-    if (machine->config.firmware != NULL)
+    config.protection = machine->config.protection;
+    if (config.protection != VISOR_UNPROTECTED)
+        count = machine->board->protect(regions, count, &machine->config);
+    else if (machine->config.firmware != NULL)
         count = machine->board->add_firmware(regions, count, machine->config.firmware->size);
     code = visor_memory_create(&machine->memory, regions, count, NULL);
     if (code < 0) {
         snprintf(what, sizeof(what), "cannot get %" PRIu64 " MiB of memory for the guest", mib);
         return vmm_fail_visor(error, code, what);
     }
-    code = visor_vm_create(&machine->vm, machine->hv, machine->memory, &machine->board->vm);
+    code = visor_vm_create(&machine->vm, machine->hv, machine->memory, &config);
     if (code < 0)
         return vmm_fail_visor(error, code, "cannot create a VM");
     return 0;
@@ -328,13 +332,34 @@ static int load_kernel(struct machine *machine, vmm_error *error)
     struct boot_image unpacked = {0};
     int code;
 
-    if (machine->config.firmware != NULL)
+    if (machine->config.firmware != NULL && machine->config.protection == VISOR_UNPROTECTED)
         return machine->board->load(machine, kernel, error);
     code = boot_unpack(&unpacked, kernel, machine->config.memory_size, error);
     if (code >= 0)
         code = machine->board->load(machine, code != 0 ? &unpacked : kernel, error);
     boot_image_close(&unpacked);
     return code;
+}
+
+static int check_protection(const struct machine_board *board, visor_hypervisor *hv,
+                            const struct machine_config *config, vmm_error *error)
+{
+    const char *name = visor_hypervisor_backend(hv);
+
+    if (board->protect == NULL)
+        return vmm_fail(error, VISOR_EINVAL, "a machine of %s cannot be protected",
+                        visor_arch_name(board->arch));
+    if (visor_hypervisor_cap(hv, VISOR_CAP_PROTECTED) <= 0)
+        return vmm_fail(error, VISOR_EUNSUPPORTED, "%s protects no VMs here", name);
+    /* Elsewhere the guest shares what it likes when it runs, and the host is not told what. */
+    if (visor_hypervisor_cap(hv, VISOR_CAP_SWIOTLB_REGION) <= 0)
+        return vmm_fail(error, VISOR_EUNSUPPORTED,
+                        "%s has no memory that a protected VM shares from its start, which "
+                        "devices need",
+                        name);
+    if (config->bounce_size >= config->memory_size)
+        return vmm_fail(error, VISOR_EINVAL, "the bounce buffer leaves the guest no memory");
+    return 0;
 }
 
 /* What only a PC has. */
@@ -345,7 +370,7 @@ static int check_board(const struct machine_board *board, const struct machine_c
 
     if (board->add_firmware != NULL)
         return config->firmware != NULL ? board->check_firmware(config->firmware, error) : 0;
-    if (config->firmware != NULL)
+    if (config->firmware != NULL && config->protection == VISOR_UNPROTECTED)
         what = "firmware";
     if (config->debug_exit)
         what = "debug exit";
@@ -372,7 +397,9 @@ int machine_create(struct machine **out, visor_hypervisor *hv, const struct mach
         return vmm_fail(error, VISOR_EUNSUPPORTED,
                         "%s runs no guests of an architecture that there is a machine for",
                         visor_hypervisor_backend(hv));
-    code = check_board(board, config, error);
+    code = config->protection != VISOR_UNPROTECTED ? check_protection(board, hv, config, error) : 0;
+    if (code == 0)
+        code = check_board(board, config, error);
     if (code != 0)
         return code;
     machine = calloc(1, sizeof(*machine));
@@ -389,6 +416,7 @@ int machine_create(struct machine **out, visor_hypervisor *hv, const struct mach
         code = make_vm(machine, error);
     if (code == 0) {
         vmm_host_from_vm(&machine->host, machine->vm);
+        machine->host.bounce_only = config->protection != VISOR_UNPROTECTED;
         machine->host.request = on_request;
         machine->host.exit = on_guest_exit;
         machine->host.request_context = machine;

@@ -42,6 +42,10 @@ struct machine_config {
     bool entropy;                  /* a virtio-rng */
     enum boot_unpack_where unpack; /* of a bzImage */
     bool debug_exit;               /* a device that ends the machine with a status */
+    /* VISOR_UNPROTECTED; or a protected VM, whose devices reach only the bounce buffer: so many
+     * bytes of memory_size, a multiple of 1 MiB. firmware is that of a protected VM then. */
+    visor_protection protection;
+    uint64_t bounce_size;
 
     /* Called once, from any thread, when the machine has come to its end: now call
      * machine_join(). */
