@@ -138,7 +138,7 @@ SOFT_HANDLER(soft_op_cmpxchg16b)
         cpu->r[SOFT_RAX] = old[0];
         cpu->r[SOFT_RDX] = old[1];
     }
-    SOFT_NEXT;
+    SOFT_NEXT_FROM_FRAME;
 }
 
 /* NOLINTEND(bugprone-macro-parentheses) */

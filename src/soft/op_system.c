@@ -219,7 +219,7 @@ SOFT_HANDLER(soft_op_rdmsr)
     if (result != SOFT_MSR_DONE)
         soft_raise_error(cpu, op, SOFT_GP, 0);
     put_wide(cpu, value);
-    SOFT_NEXT;
+    SOFT_NEXT_FROM_FRAME;
 }
 
 SOFT_HANDLER(soft_op_wrmsr)
@@ -437,7 +437,7 @@ SOFT_HANDLER(soft_op_load_table)
         soft_raise_error(cpu, op, SOFT_GP, 0);
     table->limit = limit;
     table->base = base;
-    SOFT_NEXT;
+    SOFT_NEXT_FROM_FRAME;
 }
 
 SOFT_HANDLER(soft_op_store_table)
@@ -449,7 +449,7 @@ SOFT_HANDLER(soft_op_store_table)
     memcpy(image, &table->limit, 2);
     memcpy(image + 2, &table->base, 8);
     soft_write_as(cpu, op, soft_address(cpu, op), image, op->src2 == 8 ? 10 : 6, soft_rights(cpu));
-    SOFT_NEXT;
+    SOFT_NEXT_FROM_FRAME;
 }
 
 /* A selector: in src if src2, else in memory. */
@@ -503,7 +503,7 @@ static const struct soft_uop *look(struct soft_cpu *cpu, const struct soft_uop *
         else
             SOFT_R(uint64_t, op->dst) = value;
     }
-    SOFT_NEXT;
+    SOFT_NEXT_FROM_FRAME;
 }
 
 /* aux: operand size */
@@ -770,7 +770,7 @@ SOFT_HANDLER(soft_op_rdrand)
         SOFT_R(uint16_t, op->dst) = (uint16_t)value;
     else
         SOFT_R(uint64_t, op->dst) = op->src2 == 4 ? (uint32_t)value : value;
-    SOFT_NEXT;
+    SOFT_NEXT_FROM_FRAME;
 }
 
 /* ---- hypercalls: KVM's interface (linux/kvm_para.h) ---- */
@@ -787,7 +787,7 @@ SOFT_HANDLER(soft_op_vmcall)
     else
         soft_access(cpu, op, &access);
     cpu->r[SOFT_RAX] = soft_is_64(cpu) ? access.value : (uint32_t)access.value;
-    SOFT_NEXT;
+    SOFT_NEXT_FROM_FRAME;
 }
 
 /* ---- XCR0 ---- */

@@ -56,13 +56,18 @@ soft_v128 soft_read_small(struct soft_cpu *cpu, const struct soft_uop *op, unsig
 
 /* ---- two sets: lanes of integers, and of floating point ---- */
 
-/* What a set does before, for a lane, and after: there an instruction may still fault. */
-#define BEGIN_integer
+/* What a set does before, for a lane, and after: there an instruction may still fault. The scope
+ * ends there, because no tail call is made while `fp` lives. */
+#define BEGIN_integer            {
 #define CALL_integer(a, b, imm_) ((soft_lane *)(uintptr_t)op->imm)(a, b, imm_)
-#define END_integer
-#define BEGIN_float            struct soft_fp fp = {.mxcsr = cpu->mxcsr};
+#define END_integer              }
+#define BEGIN_float \
+    {               \
+        struct soft_fp fp = {.mxcsr = cpu->mxcsr};
 #define CALL_float(a, b, imm_) ((soft_float_lane *)(uintptr_t)op->imm)(&fp, a, b, imm_)
-#define END_float              soft_fp_done(cpu, op, &fp);
+#define END_float               \
+    soft_fp_done(cpu, op, &fp); \
+    }
 
 /* ---- one lane ---- */
 

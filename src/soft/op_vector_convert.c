@@ -12,16 +12,19 @@
 /* ---- scalars to integers ---- */
 
 /* aux: 1: truncated; else as MXCSR says. */
-#define DEFINE_TO_GPR(from, to, source)                                       \
-    static SOFT_HANDLER(f##from##_to_s##to##source)                           \
-    {                                                                         \
-        struct soft_fp fp = {.mxcsr = cpu->mxcsr};                            \
-        uint##from##_t value = VALUE##source(from);                           \
-        uint##to##_t result = soft_f##from##_to_s##to(                        \
-            &fp, value, op->aux != 0 ? SOFT_TO_ZERO : soft_fp_rounding(&fp)); \
-        soft_fp_done(cpu, op, &fp);                                           \
-        SOFT_SET(uint##to##_t, op->dst, result);                              \
-        SOFT_NEXT;                                                            \
+#define DEFINE_TO_GPR(from, to, source)                                                            \
+    static SOFT_HANDLER(f##from##_to_s##to##source)                                                \
+    {                                                                                              \
+        uint##from##_t value = VALUE##source(from);                                                \
+        uint##to##_t result;                                                                       \
+        { /* no tail call is made while `fp` lives */                                              \
+            struct soft_fp fp = {.mxcsr = cpu->mxcsr};                                             \
+            result = soft_f##from##_to_s##to(&fp, value,                                           \
+                                             op->aux != 0 ? SOFT_TO_ZERO : soft_fp_rounding(&fp)); \
+            soft_fp_done(cpu, op, &fp);                                                            \
+        }                                                                                          \
+        SOFT_SET(uint##to##_t, op->dst, result);                                                   \
+        SOFT_NEXT;                                                                                 \
     }
 #define VALUE_r(bits) (uint##bits##_t) soft_v(cpu, op->src)[0][0]
 #define VALUE_m(bits) soft_read##bits(cpu, op, soft_address(cpu, op))
@@ -51,16 +54,19 @@ static void set_flags(struct soft_cpu *cpu, enum soft_order order)
 }
 
 /* aux: 1: COMISS, to which quiet NaNs are invalid too. */
-#define DEFINE_COMPARE(bits, source)                                               \
-    static SOFT_HANDLER(compare##bits##source)                                     \
-    {                                                                              \
-        struct soft_fp fp = {.mxcsr = cpu->mxcsr};                                 \
-        uint##bits##_t value = VALUE##source(bits);                                \
-        enum soft_order order = soft_f##bits##_compare(                            \
-            &fp, (uint##bits##_t)soft_v(cpu, op->dst)[0][0], value, op->aux != 0); \
-        soft_fp_done(cpu, op, &fp);                                                \
-        set_flags(cpu, order);                                                     \
-        SOFT_NEXT;                                                                 \
+#define DEFINE_COMPARE(bits, source)                                                               \
+    static SOFT_HANDLER(compare##bits##source)                                                     \
+    {                                                                                              \
+        uint##bits##_t value = VALUE##source(bits);                                                \
+        enum soft_order order;                                                                     \
+        {                                                                                          \
+            struct soft_fp fp = {.mxcsr = cpu->mxcsr};                                             \
+            order = soft_f##bits##_compare(&fp, (uint##bits##_t)soft_v(cpu, op->dst)[0][0], value, \
+                                           op->aux != 0);                                          \
+            soft_fp_done(cpu, op, &fp);                                                            \
+        }                                                                                          \
+        set_flags(cpu, order);                                                                     \
+        SOFT_NEXT;                                                                                 \
     }
 DEFINE_COMPARE(32, _r)
 DEFINE_COMPARE(32, _m)
@@ -82,7 +88,7 @@ SOFT_HANDLER(soft_op_cvt_from_mmx)
     r = LANE(&fp, soft_v(cpu, op->dst)[0], soft_v128_of(cpu->fpu.st[op->src].significand, 0), 0);
     soft_fp_done(cpu, op, &fp);
     soft_v(cpu, op->dst)[0] = r;
-    SOFT_NEXT;
+    SOFT_NEXT_FROM_FRAME;
 }
 
 static const struct soft_uop *to_mmx(struct soft_cpu *cpu, const struct soft_uop *op, soft_v128 b)
@@ -93,7 +99,7 @@ static const struct soft_uop *to_mmx(struct soft_cpu *cpu, const struct soft_uop
     soft_mmx_done(cpu);
     soft_fp_done(cpu, op, &fp);
     soft_mmx_set(cpu, op->dst, r[0]);
-    SOFT_NEXT;
+    SOFT_NEXT_FROM_FRAME;
 }
 
 SOFT_HANDLER(soft_op_cvt_to_mmx_r)

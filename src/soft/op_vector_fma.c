@@ -49,26 +49,30 @@ DEFINE_LANE(64, sd, 1)
 #define DEFINE_128(suffix, from, source)                                                \
     static SOFT_HANDLER(suffix##_##from)                                                \
     {                                                                                   \
-        struct soft_fp fp = {.mxcsr = cpu->mxcsr};                                      \
         soft_v128 a = soft_v(cpu, op->dst)[0], b = soft_v(cpu, op->src)[0], c = source; \
-        a = ORDERED(suffix, &fp, a, b, c, op->aux);                                     \
-        soft_fp_done(cpu, op, &fp);                                                     \
+        { /* no tail call is made while `fp` lives */                                   \
+            struct soft_fp fp = {.mxcsr = cpu->mxcsr};                                  \
+            a = ORDERED(suffix, &fp, a, b, c, op->aux);                                 \
+            soft_fp_done(cpu, op, &fp);                                                 \
+        }                                                                               \
         soft_v(cpu, op->dst)[0] = a;                                                    \
         soft_v(cpu, op->dst)[1] = soft_v128_of(0, 0);                                   \
         SOFT_NEXT;                                                                      \
     }
-#define DEFINE_256(suffix, from, source)                                                 \
-    static SOFT_HANDLER(suffix##_##from##_256)                                           \
-    {                                                                                    \
-        struct soft_fp fp = {.mxcsr = cpu->mxcsr};                                       \
-        struct soft_pair a = soft_pair_of(cpu, op->dst), b = soft_pair_of(cpu, op->src); \
-        struct soft_pair c = source;                                                     \
-        for (unsigned i = 0; i < 2; i++)                                                 \
-            a.half[i] = ORDERED(suffix, &fp, a.half[i], b.half[i], c.half[i], op->aux);  \
-        soft_fp_done(cpu, op, &fp);                                                      \
-        soft_v(cpu, op->dst)[0] = a.half[0];                                             \
-        soft_v(cpu, op->dst)[1] = a.half[1];                                             \
-        SOFT_NEXT;                                                                       \
+#define DEFINE_256(suffix, from, source)                                                    \
+    static SOFT_HANDLER(suffix##_##from##_256)                                              \
+    {                                                                                       \
+        struct soft_pair a = soft_pair_of(cpu, op->dst), b = soft_pair_of(cpu, op->src);    \
+        struct soft_pair c = source;                                                        \
+        {                                                                                   \
+            struct soft_fp fp = {.mxcsr = cpu->mxcsr};                                      \
+            for (unsigned i = 0; i < 2; i++)                                                \
+                a.half[i] = ORDERED(suffix, &fp, a.half[i], b.half[i], c.half[i], op->aux); \
+            soft_fp_done(cpu, op, &fp);                                                     \
+        }                                                                                   \
+        soft_v(cpu, op->dst)[0] = a.half[0];                                                \
+        soft_v(cpu, op->dst)[1] = a.half[1];                                                \
+        SOFT_NEXT;                                                                          \
     }
 #define DEFINE_FORMS(suffix)                               \
     DEFINE_128(suffix, register, soft_v(cpu, op->src2)[0]) \

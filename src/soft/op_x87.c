@@ -102,15 +102,15 @@ SOFT_HANDLER(soft_op_x87_arithmetic)
     empty = x87_is_empty(fpu, op->dst) || (!from_memory && x87_is_empty(fpu, op->src));
     if (empty) {
         if (!x87_stack_fault(cpu, false))
-            SOFT_NEXT;
+            SOFT_NEXT_FROM_FRAME;
     } else {
         result = compute(&c, op->aux, *x87_st(fpu, op->dst), b);
         if (!x87_finish(cpu, &c))
-            SOFT_NEXT;
+            SOFT_NEXT_FROM_FRAME;
     }
     x87_set(fpu, op->dst, result);
     x87_pop(fpu, op->aux2 & 3u);
-    SOFT_NEXT;
+    SOFT_NEXT_FROM_FRAME;
 }
 
 /* ---- comparisons ---- */
@@ -161,7 +161,7 @@ SOFT_HANDLER(soft_op_x87_compare)
     b = from_memory ? fetch(cpu, op, &c) : *x87_st(fpu, op->src);
     if (compare(cpu, &c, b, !from_memory && x87_is_empty(fpu, op->src), op->aux))
         x87_pop(fpu, op->aux2 & 3u);
-    SOFT_NEXT;
+    SOFT_NEXT_FROM_FRAME;
 }
 
 /* ---- loads ---- */
@@ -191,15 +191,15 @@ SOFT_HANDLER(soft_op_x87_load)
         value = fetch(cpu, op, &c);
     } else if (x87_is_empty(fpu, op->src)) {
         if (!x87_stack_fault(cpu, false))
-            SOFT_NEXT;
+            SOFT_NEXT_FROM_FRAME;
         value = f80_indefinite();
     } else {
         value = *x87_st(fpu, op->src);
     }
     if (x87_is_empty(fpu, 7) && !x87_finish(cpu, &c))
-        SOFT_NEXT;
+        SOFT_NEXT_FROM_FRAME;
     push(cpu, value);
-    SOFT_NEXT;
+    SOFT_NEXT_FROM_FRAME;
 }
 
 /* SDM vol. 2A, FLD1: rounded as the control word says. Nearest, and the last bit less if down. */

@@ -110,7 +110,7 @@ SOFT_HANDLER(soft_op_x87_store_env)
     soft_write_as(cpu, op, soft_address(cpu, op), image, length, soft_rights(cpu));
     cpu->fpu.control |= 0x3f;
     cpu->fpu.status &= 0x7f7f;
-    SOFT_NEXT;
+    SOFT_NEXT_FROM_FRAME;
 }
 
 SOFT_HANDLER(soft_op_x87_load_env)
@@ -121,7 +121,7 @@ SOFT_HANDLER(soft_op_x87_load_env)
         soft_raise(cpu, op, SOFT_MF);
     soft_read_as(image, cpu, op, soft_address(cpu, op), 7u * op->aux, soft_rights(cpu));
     take(cpu, op, image);
-    SOFT_NEXT;
+    SOFT_NEXT_FROM_FRAME;
 }
 
 SOFT_HANDLER(soft_op_x87_save)
@@ -142,7 +142,7 @@ SOFT_HANDLER(soft_op_x87_save)
     soft_write_as(cpu, op, address, image, 64, soft_rights(cpu));
     soft_write_as(cpu, op, address + 64, image + 64, length - 64, soft_rights(cpu));
     soft_fpu_init(&cpu->fpu);
-    SOFT_NEXT;
+    SOFT_NEXT_FROM_FRAME;
 }
 
 SOFT_HANDLER(soft_op_x87_restore)
@@ -162,5 +162,5 @@ SOFT_HANDLER(soft_op_x87_restore)
         memcpy(&st->significand, image + length + 10 * i, 8);
         memcpy(&st->sign_exponent, image + length + 10 * i + 8, 2);
     }
-    SOFT_NEXT;
+    SOFT_NEXT_FROM_FRAME;
 }

@@ -81,7 +81,7 @@ SOFT_HANDLER(soft_op_fxsave)
     if ((cpu->cr4 & SOFT_CR4_OSFXSR) != 0)
         soft_sse_store(image, cpu, registers(cpu));
     write_image(cpu, op, address, image, 416);
-    SOFT_NEXT;
+    SOFT_NEXT_FROM_FRAME;
 }
 
 SOFT_HANDLER(soft_op_fxrstor)
@@ -97,7 +97,7 @@ SOFT_HANDLER(soft_op_fxrstor)
     cpu->mxcsr = mxcsr;
     if ((cpu->cr4 & SOFT_CR4_OSFXSR) != 0)
         soft_sse_load(cpu, image, registers(cpu));
-    SOFT_NEXT;
+    SOFT_NEXT_FROM_FRAME;
 }
 
 /* ---- XSAVE ---- */
@@ -157,7 +157,7 @@ static const struct soft_uop *store(struct soft_cpu *cpu, const struct soft_uop 
     }
     write_image(cpu, op, address, legacy, 416);
     write_image(cpu, op, address + SOFT_XSAVE_HEADER, (const uint8_t *)header, compact ? 16 : 8);
-    SOFT_NEXT;
+    SOFT_NEXT_FROM_FRAME;
 }
 
 SOFT_HANDLER(soft_op_xsave)
@@ -228,7 +228,7 @@ SOFT_HANDLER(soft_op_xrstor)
     if ((wanted & stored & SOFT_XSTATE_AVX) != 0)
         soft_avx_load(cpu, avx, registers(cpu));
     cpu->mxcsr = mxcsr;
-    SOFT_NEXT;
+    SOFT_NEXT_FROM_FRAME;
 }
 
 SOFT_HANDLER(soft_op_cpl0_xrstors)

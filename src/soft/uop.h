@@ -90,6 +90,9 @@ static inline uint64_t soft_next_rip(const struct soft_cpu *cpu, const struct so
 #define SOFT_GO(op_) return (op_)
 #endif
 #define SOFT_NEXT SOFT_GO(op + 1)
+/* The same through the loop of execute(), for handlers that give others the address of a local
+ * variable: while one lives, the compiler keeps the frame, and the stack would grow. */
+#define SOFT_NEXT_FROM_FRAME return (op + 1)
 
 #define SOFT_HANDLER(name) \
     const struct soft_uop *name(struct soft_cpu *cpu, const struct soft_uop *op)

@@ -181,6 +181,23 @@ CASE(fpu, set_by_vmm, "x87 and SSE registers that the VMM sets are the guest's")
     CHECK_EQ(peek(g, 0x2048, 2), 0xbfff);
 }
 
+/* With nothing between them that would end a run of the guest. */
+VISOR_GUEST_ASM64(count_up, "cvtsi2sd xmm1, esi; 2: addsd xmm0, xmm1; comisd xmm0, xmm1;"
+                            "cvtsd2si eax, xmm0; fld1; fadd qword ptr [rdi]; fstp qword ptr [rdi];"
+                            "sub ecx, 1; jnz 2b; fld qword ptr [rdi]; fistp dword ptr [rdi]; hlt");
+
+CASE(fpu, many_in_a_row, "a million rounds of x87 and SSE instructions give what one gives")
+{
+    x86_start(g, &(struct x86_setup){.mode = X86_LONG,
+                                     .load = 0x1000,
+                                     .code = &count_up,
+                                     .extra_cr4 = CR4_SSE,
+                                     .regs = {.rdi = 0x2000, .rsi = 1, .rcx = 1000000}});
+    RUN_TO(g, HLT);
+    CHECK_EQ(x86_regs(g->vcpu).rax, 1000000);
+    CHECK_EQ(peek(g, 0x2000, 4), 1000000);
+}
+
 VISOR_GUEST_ASM64(load_fpu, "fninit; fldpi; fld1; mov word ptr [rdi], 0x17f; fldcw [rdi];"
                             "pcmpeqd xmm7, xmm7; mov dword ptr [rdi], 0x3f80; ldmxcsr [rdi]; hlt");
 
