@@ -114,7 +114,8 @@ static void format_native(char *out, size_t capacity)
     out[0] = '\0';
     if (error->domain == VISOR_NATIVE_ERRNO)
         snprintf(out, capacity, ": %s (errno %lld)",
-                 strerror_r((int)error->native, text, sizeof(text)), (long long)error->native);
+                 visor__os_errno_text(text, sizeof(text), (int)error->native),
+                 (long long)error->native);
     else if (error->domain != VISOR_NATIVE_NONE)
         snprintf(out, capacity, " (code 0x%08llx)", (unsigned long long)error->native & 0xffffffff);
 }

@@ -71,10 +71,10 @@ struct visor_vcpu {
     (visor__error_record_native((code), __VA_ARGS__), visor__failure(code))
 
 void visor__error_record(int code, const char *backend, const char *operation, const char *detail,
-                         ...) __attribute__((format(printf, 4, 5)));
+                         ...) __attribute__((format(VISOR_PRINTF, 4, 5)));
 void visor__error_record_native(int code, const char *backend, const char *operation,
                                 visor_native domain, int64_t native, const char *detail, ...)
-    __attribute__((format(printf, 6, 7)));
+    __attribute__((format(VISOR_PRINTF, 6, 7)));
 /* The result of these macros: compilers and analysers, which look at one file at a time, see that
  * it is negative. */
 static inline int visor__failure(int code)
@@ -82,9 +82,9 @@ static inline int visor__failure(int code)
     return code;
 }
 /* Puts "where: " before the detail of the error just recorded. Returns its code. */
-int visor__error_context(const char *where, ...) __attribute__((format(printf, 1, 2)));
+int visor__error_context(const char *where, ...) __attribute__((format(VISOR_PRINTF, 1, 2)));
 /* Adds the remedy to the error just recorded. Returns its code. */
-int visor__error_hint(const char *hint, ...) __attribute__((format(printf, 1, 2)));
+int visor__error_hint(const char *hint, ...) __attribute__((format(VISOR_PRINTF, 1, 2)));
 
 /* Checks `size` of an option structure: copies what both know, zeroes the rest, EINVAL if the
  * caller's tail holds something that this library does not know. in == NULL: all defaults. */

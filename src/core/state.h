@@ -113,7 +113,7 @@ struct visor__printer {
 
 /* Gives a printer one line. */
 void visor__say(const struct visor__printer *out, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+    __attribute__((format(VISOR_PRINTF, 2, 3)));
 
 /* The piece mp_state, which all architectures have. */
 void visor__dump_mp_state(const void *value, size_t length, const struct visor__printer *out);

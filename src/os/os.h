@@ -10,7 +10,11 @@
 
 #include <stdatomic.h>
 
+#ifdef _WIN32
+#include "os/types_windows.h"
+#else
 #include "os/types_posix.h"
+#endif
 
 /* ---- locks: not recursive ---- */
 int visor__mutex_init(struct visor__mutex *mutex);
@@ -44,7 +48,14 @@ void visor__alarm_stop(struct visor__alarm *alarm);
 /* Fills buf with random bytes; false: the system has none yet. */
 bool visor__os_random(void *buf, size_t length);
 
+/* The text of an errno: in buf, or elsewhere for ever. */
+const char *visor__os_errno_text(char *buf, size_t capacity, int code);
+
 /* ---- memory ---- */
+/* align: a power of two that length is a multiple of. NULL if there is none. */
+void *visor__os_alloc(size_t align, size_t length);
+void visor__os_free(void *memory);
+
 size_t visor__os_page_size(void);
 
 /* Refuses (ERANGE) a regular file that does not hold [offset, offset + length): who touches a

@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -135,6 +137,21 @@ void visor__alarm_stop(struct visor__alarm *alarm)
     visor__thread_join(&alarm->thread);
     pthread_cond_destroy(&alarm->stopped);
     pthread_mutex_destroy(&alarm->lock);
+}
+
+const char *visor__os_errno_text(char *buf, size_t capacity, int code)
+{
+    return strerror_r(code, buf, capacity); /* GNU's */
+}
+
+void *visor__os_alloc(size_t align, size_t length)
+{
+    return aligned_alloc(align, length);
+}
+
+void visor__os_free(void *memory)
+{
+    free(memory);
 }
 
 size_t visor__os_page_size(void)

@@ -23,13 +23,13 @@
 #ifndef VISOR_SOFT_CPU_H
 #define VISOR_SOFT_CPU_H
 
-#include <setjmp.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include <visor.h>
 
+#include "os/jump.h"
 #include "soft/decode.h"
 
 struct soft_block;

@@ -295,7 +295,7 @@ static int left(struct soft_cpu *cpu, int why)
 static int run(struct soft_cpu *cpu, bool one)
 {
     for (;;) {
-        int why = setjmp(cpu->leave);
+        int why = visor__setjmp(cpu->leave);
         int ret;
 
         if (why == 0)

@@ -23,7 +23,7 @@ static int create(visor_vcpu *vcpu)
     if (machine->cpu_count == SOFT_MAX_CPUS || vcpu->id >= SOFT_MAX_CPUS)
         return visor__error(VISOR_ELIMIT, "soft", "visor_vcpu_create", "at most %u vCPUs",
                             SOFT_MAX_CPUS);
-    cpu = aligned_alloc(64, (sizeof(*cpu) + 63) / 64 * 64);
+    cpu = visor__os_alloc(64, (sizeof(*cpu) + 63) / 64 * 64);
     if (cpu == NULL)
         return visor__error(VISOR_ENOMEM, "soft", "vcpu.create", "%zu bytes", sizeof(*cpu));
     memset(cpu, 0, sizeof(*cpu));
@@ -34,7 +34,7 @@ static int create(visor_vcpu *vcpu)
     cpu->stamp = 1;
     ret = soft_blocks_create(cpu, SOFT_BLOCK_MEMORY / 8);
     if (ret < 0) {
-        free(cpu);
+        visor__os_free(cpu);
         return visor__error(VISOR_ENOMEM, "soft", "vcpu.create", "the cache of translations");
     }
     soft_tlb_init(cpu);
@@ -43,7 +43,7 @@ static int create(visor_vcpu *vcpu)
     ret = visor__lapic_attach(vcpu);
     if (ret < 0) {
         soft_blocks_destroy(cpu);
-        free(cpu);
+        visor__os_free(cpu);
         return ret;
     }
     if (vcpu->lapic != NULL && vcpu->id != 0)
@@ -71,7 +71,7 @@ static void destroy(visor_vcpu *vcpu)
     }
     soft_machine_go(machine);
     soft_blocks_destroy(soft->cpu);
-    free(soft->cpu);
+    visor__os_free(soft->cpu);
     free(soft->cpuid);
 }
 

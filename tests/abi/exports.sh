@@ -9,8 +9,13 @@ trap 'rm -rf "$scratch"' EXIT
 awk '/VISOR_API/,/;/' "$source"/include/visor/*.h | grep -oE '\bvisor_[a-z0-9_]+\(' | tr -d '(' |
     sort -u >"$scratch/headers"
 sed -n 's/^    \(visor_[a-z0-9_]*\);$/\1/p' "$source/src/visor.map" | sort >"$scratch/map"
-nm -D --defined-only "$library" | awk '$2 == "T" { sub(/@.*/, "", $3); print $3 }' |
-    sort >"$scratch/library"
+case $library in
+*.dll)
+    x86_64-w64-mingw32-objdump -p "$library" |
+        awk '/Ordinal\/Name Pointer/ { on = 1; next } NF == 0 { on = 0 } on { print $NF }'
+    ;;
+*) nm -D --defined-only "$library" | awk '$2 == "T" { sub(/@.*/, "", $3); print $3 }' ;;
+esac | sort >"$scratch/library"
 
 number=0 status=0
 same() { # same WHAT A B

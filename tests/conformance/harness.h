@@ -95,13 +95,13 @@ struct where {
 
 /* Ends the case as failed. */
 _Noreturn void fail_at(struct where where, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+    __attribute__((format(VISOR_PRINTF, 2, 3)));
 #define FAIL(...) fail_at(HERE, __VA_ARGS__)
 /* Ends the case as skipped: this backend or host lacks what it needs. */
-_Noreturn void skip_case(const char *format, ...) __attribute__((format(printf, 1, 2)));
+_Noreturn void skip_case(const char *format, ...) __attribute__((format(VISOR_PRINTF, 1, 2)));
 #define SKIP(...) skip_case(__VA_ARGS__)
 /* A line that is shown with --verbose, and whenever the case fails. */
-void note(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void note(const char *format, ...) __attribute__((format(VISOR_PRINTF, 1, 2)));
 
 /* Skips unless the VM, or before there is one the hypervisor, has the capability. */
 int64_t need_cap(struct guest *g, visor_cap cap);
