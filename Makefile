@@ -31,6 +31,7 @@ test-vmx:
 bench:
 	tools/packages bench
 	bench/run
+	bench/emulators
 
 clean:
 	rm -rf build
