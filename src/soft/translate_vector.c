@@ -450,6 +450,13 @@ static struct soft_uop *alone(struct soft_translation_unit *unit, soft_handler *
 
 /* ---- all of them ---- */
 
+/* CVTSS2SI and so on: of a source in memory nothing is left that would show it. */
+static bool is_conversion_to_gpr(const struct soft_insn *insn)
+{
+    return insn->id == SOFT_INSN_CVTSS2SI || insn->id == SOFT_INSN_CVTTSS2SI ||
+           insn->id == SOFT_INSN_CVTSD2SI || insn->id == SOFT_INSN_CVTTSD2SI;
+}
+
 /* What has to be on for the instruction; false: it is none of these here. */
 static bool class_of(enum soft_vector_class *out, const struct soft_insn *insn)
 {
@@ -460,7 +467,8 @@ static bool class_of(enum soft_vector_class *out, const struct soft_insn *insn)
         vector = vector || is_vector(OPERAND(i));
     }
     vector = vector || insn->id == SOFT_INSN_LDMXCSR || insn->id == SOFT_INSN_STMXCSR ||
-             insn->id == SOFT_INSN_VZEROUPPER || insn->id == SOFT_INSN_VZEROALL;
+             insn->id == SOFT_INSN_VZEROUPPER || insn->id == SOFT_INSN_VZEROALL ||
+             is_conversion_to_gpr(insn);
     *out = is_vex(insn) ? SOFT_CLASS_AVX : vector ? SOFT_CLASS_SSE : SOFT_CLASS_MMX;
     return mmx || vector;
 }
