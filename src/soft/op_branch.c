@@ -101,6 +101,7 @@ static inline void push_next(struct soft_cpu *cpu, const struct soft_uop *op)
     uint64_t next = soft_next_rip(cpu, op);
 
     if (size == 8) {
+        soft_check_stack(cpu, op, cpu->r[SOFT_RSP] - 8, 0);
         soft_write64(cpu, op, cpu->r[SOFT_RSP] - 8, next);
         cpu->r[SOFT_RSP] -= 8;
     } else {

@@ -30,6 +30,7 @@ SOFT_HANDLER(soft_op_push64_m)
     uint64_t value = soft_read64(cpu, op, soft_address(cpu, op));
     uint64_t sp = cpu->r[SOFT_RSP] - 8;
 
+    soft_check_stack(cpu, op, sp, 0);
     soft_write64(cpu, op, sp, value);
     cpu->r[SOFT_RSP] = sp;
     SOFT_NEXT;

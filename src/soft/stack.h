@@ -56,11 +56,24 @@ static inline uint64_t soft_base_in_64(const struct soft_cpu *cpu, unsigned segm
     return segment == SOFT_SEG_FS || segment == SOFT_SEG_GS ? cpu->seg[segment].base : 0;
 }
 
+/* An address on a stack of 64-bit mode that is not canonical is #SS (SDM vol. 3A, 3.3.7.1). For
+ * those micro-operations that SOFT_UOP_STACK says nothing of, as they have another operand. */
+static inline void soft_check_stack(struct soft_cpu *cpu, const struct soft_uop *op,
+                                    uint64_t address, uint32_t error)
+{
+    const unsigned spare = (cpu->cr4 & SOFT_CR4_LA57) != 0 ? 64 - 57 : 64 - 48;
+
+    if (SOFT_UNLIKELY((uint64_t)((int64_t)(address << spare) >> spare) != address))
+        soft_raise_error(cpu, op, SOFT_SS_FAULT, error);
+}
+
 static inline uint64_t soft_stack_linear(const struct soft_stack *stack, uint64_t offset,
                                          unsigned size)
 {
-    if (stack->mask == ~UINT64_C(0))
+    if (stack->mask == ~UINT64_C(0)) {
+        soft_check_stack(stack->cpu, stack->op, offset, stack->error);
         return offset;
+    }
     if (!soft_in_limit(&stack->ss, offset, size))
         soft_raise_error(stack->cpu, stack->op, SOFT_SS_FAULT, stack->error);
     return (stack->ss.base + offset) & 0xffffffff;

@@ -106,6 +106,13 @@ void soft_translate_end(struct soft_translation_unit *unit)
                                                                        : (uint32_t)op->imm;
 }
 
+/* PUSH, POP, RET...: the only access is on the stack. */
+static bool is_stack_only(const struct soft_insn *insn)
+{
+    return (insn->attributes & SOFT_ATTR_STACK) != 0 &&
+           (insn->operand_count == 0 || insn->operand[0].kind != SOFT_OPERAND_MEM);
+}
+
 void soft_translate_insn(struct soft_translation_unit *unit, const struct soft_insn *insn)
 {
     bool real = (unit->mode & SOFT_IN_PROTECTED) == 0 || (unit->mode & SOFT_IN_VM86) != 0;
@@ -113,7 +120,10 @@ void soft_translate_insn(struct soft_translation_unit *unit, const struct soft_i
     /* No VEX in real and virtual-8086 mode (SDM vol. 2A, 2.3.2). */
     if (!((insn->prefixes & SOFT_PREFIX_VEX) != 0 && real) &&
         (soft_translate_integer(unit, insn) || soft_translate_system(unit, insn) ||
-         soft_translate_vector(unit, insn) || soft_translate_x87(unit, insn)))
+         soft_translate_vector(unit, insn) || soft_translate_x87(unit, insn))) {
+        if (is_stack_only(insn))
+            unit->uops[unit->count - 1].aux2 |= SOFT_UOP_STACK;
         return;
+    }
     soft_translate_fault(unit, SOFT_UD);
 }
