@@ -647,8 +647,11 @@ void soft_write_as(struct soft_cpu *cpu, const struct soft_uop *op, uint64_t add
 static void check_alignment(struct soft_cpu *cpu, const struct soft_uop *op, uint64_t address,
                             unsigned size)
 {
-    if (cpu->aligned && (address & (size - 1)) != 0)
-        soft_raise_error(cpu, op, SOFT_AC_FAULT, 0);
+    if (!cpu->aligned || (address & (size - 1)) == 0)
+        return;
+    /* What is not canonical comes first. */
+    (void)linear(cpu, op, address);
+    soft_raise_error(cpu, op, SOFT_AC_FAULT, 0);
 }
 
 SOFT_COLD uint64_t soft_read_slow(struct soft_cpu *cpu, const struct soft_uop *op, uint64_t address,

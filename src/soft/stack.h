@@ -67,15 +67,26 @@ static inline void soft_check_stack(struct soft_cpu *cpu, const struct soft_uop 
         soft_raise_error(cpu, op, SOFT_SS_FAULT, error);
 }
 
+/* Of the stack of ring 3, not of the one that an interrupt changes to. */
+static inline void soft_check_stack_alignment(const struct soft_stack *stack, uint64_t offset,
+                                              unsigned size)
+{
+    if (SOFT_UNLIKELY(stack->cpu->aligned) && stack->rights == SOFT_AS_USER &&
+        (offset & (size - 1)) != 0)
+        soft_raise_error(stack->cpu, stack->op, SOFT_AC_FAULT, 0);
+}
+
 static inline uint64_t soft_stack_linear(const struct soft_stack *stack, uint64_t offset,
                                          unsigned size)
 {
     if (stack->mask == ~UINT64_C(0)) {
         soft_check_stack(stack->cpu, stack->op, offset, stack->error);
+        soft_check_stack_alignment(stack, offset, size);
         return offset;
     }
     if (!soft_in_limit(&stack->ss, offset, size))
         soft_raise_error(stack->cpu, stack->op, SOFT_SS_FAULT, stack->error);
+    soft_check_stack_alignment(stack, stack->ss.base + offset, size);
     return (stack->ss.base + offset) & 0xffffffff;
 }
 

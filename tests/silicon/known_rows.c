@@ -37,6 +37,12 @@ const struct silicon_known silicon_known_rows[] = {
     {"CALL with a stack that is not canonical", "e800010000",
      "rsp=a42d4fefef120632",
      "flags=10202 vector=c"},
+    {"with alignment checks, an address that is not canonical", "43d31c25c0071010",
+     "r12=1f8a727ccfa64061 flags=40202",
+     "flags=50202 vector=d"},
+    {"with alignment checks, a stack that is not aligned", "664350",
+     "rsp=100fffff flags=40202",
+     "flags=50202 vector=11"},
 };
 /* clang-format on */
 const unsigned silicon_known_count = sizeof(silicon_known_rows) / sizeof(silicon_known_rows[0]);
