@@ -28,12 +28,22 @@ static void flag(struct soft_fpu *fpu, unsigned flags)
 bool x87_finish(struct soft_cpu *cpu, const struct f80_context *c)
 {
     struct soft_fpu *fpu = &cpu->fpu;
+    const unsigned before = F80_IE | F80_DE | F80_ZE;
+    unsigned flags = c->flags;
+    bool goes_on;
 
+    /* The order of SDM vol. 1, 4.9.2: invalid operations and divisions by zero come before denormal
+     * operands, and where one of these is unmasked there is no result that could be inexact. */
+    if ((flags & (F80_IE | F80_ZE)) != 0)
+        flags &= ~F80_DE;
+    goes_on = (flags & ~fpu->control & before) == 0;
+    if (!goes_on)
+        flags &= before;
     fpu->status &= (uint16_t)~X87_C1;
-    if (c->up)
+    if (c->up && goes_on)
         fpu->status |= X87_C1;
-    flag(fpu, c->flags);
-    return (c->flags & ~fpu->control & (F80_IE | F80_DE | F80_ZE)) == 0;
+    flag(fpu, flags);
+    return goes_on;
 }
 
 bool x87_stack_fault(struct soft_cpu *cpu, bool overflow)
@@ -90,6 +100,14 @@ static struct soft_f80 compute(struct f80_context *c, unsigned which, struct sof
     }
 }
 
+/* A NaN comes before a denormal operand (SDM vol. 1, 4.9.2), also one that was met on its way from
+ * memory. */
+static void not_denormal(struct f80_context *c, struct soft_f80 a, struct soft_f80 b)
+{
+    if (f80_is_nan(a) || f80_is_nan(b))
+        c->flags &= (uint16_t)~F80_DE;
+}
+
 SOFT_HANDLER(soft_op_x87_arithmetic)
 {
     struct soft_fpu *fpu = &cpu->fpu;
@@ -105,6 +123,7 @@ SOFT_HANDLER(soft_op_x87_arithmetic)
             SOFT_NEXT_FROM_FRAME;
     } else {
         result = compute(&c, op->aux, *x87_st(fpu, op->dst), b);
+        not_denormal(&c, *x87_st(fpu, op->dst), b);
         if (!x87_finish(cpu, &c))
             SOFT_NEXT_FROM_FRAME;
     }
@@ -143,6 +162,7 @@ static bool compare(struct soft_cpu *cpu, struct f80_context *c, struct soft_f80
         goes_on = x87_stack_fault(cpu, false);
     } else {
         order = f80_compare(c, *x87_st(fpu, 0), b, (how & 1) != 0);
+        not_denormal(c, *x87_st(fpu, 0), b);
         goes_on = x87_finish(cpu, c);
     }
     if (goes_on)

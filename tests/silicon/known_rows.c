@@ -43,6 +43,18 @@ const struct silicon_known silicon_known_rows[] = {
     {"with alignment checks, a stack that is not aligned", "664350",
      "rsp=100fffff flags=40202",
      "flags=50202 vector=11"},
+    {"FMUL: an unmasked denormal, and nothing is inexact", "42dc0d1a001000",
+     "st0=0:38800000b3800000 m828=7ff0000000000001 fcw=e5c ftw=bf",
+     "fsw=8082"},
+    {"FMUL: an unsupported format comes before a denormal", "d80b",
+     "rbx=10100717 st0=5:0 m710=3fe0000000000000 ftw=ff",
+     "st0=ffff:c000000000000000 fsw=1"},
+    {"FADD: a NaN comes before a denormal", "dc03",
+     "rbx=10100800 st0=ffff:cf1cbefc42722137 m800=1 ftw=ff",
+     ""},
+    {"FDIVR: a zero divisor comes before a denormal", "47dc7af8",
+     "r10=10100718 m710=4f800000 ftw=ff",
+     "st0=7fff:8000000000000000 fsw=4"},
 };
 /* clang-format on */
 const unsigned silicon_known_count = sizeof(silicon_known_rows) / sizeof(silicon_known_rows[0]);
