@@ -117,6 +117,10 @@ SOFT_HANDLER(soft_op_x87_arithmetic)
 
     x87_begin(cpu, op, from_memory);
     b = from_memory ? fetch(cpu, op, &c) : *x87_st(fpu, op->src);
+    /* Which of two NaNs is the result depends on whether they are signalling (SDM vol. 1, table
+     * 4-7): what the conversion has made of one does not count. */
+    if ((c.flags & F80_IE) != 0)
+        b.significand &= ~F80_QUIET;
     empty = x87_is_empty(fpu, op->dst) || (!from_memory && x87_is_empty(fpu, op->src));
     if (empty) {
         if (!x87_stack_fault(cpu, false))

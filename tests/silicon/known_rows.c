@@ -55,6 +55,12 @@ const struct silicon_known silicon_known_rows[] = {
     {"FDIVR: a zero divisor comes before a denormal", "47dc7af8",
      "r10=10100718 m710=4f800000 ftw=ff",
      "st0=7fff:8000000000000000 fsw=4"},
+    {"FADD: a quiet NaN and a signalling one in memory", "43d843f0",
+     "r11=10100740 st0=7fff:d7790539f9c09171 m730=390c55b07fa12345 ftw=ff",
+     "fsw=1"},
+    {"FMUL: a signalling NaN in memory with another", "67d88a04000000",
+     "rdx=101007fa st0=7fff:b2446bb05305c000 m800=ffffffffffffff82 ftw=fd",
+     "st0=7fff:f2446bb05305c000 fsw=1"},
 };
 /* clang-format on */
 const unsigned silicon_known_count = sizeof(silicon_known_rows) / sizeof(silicon_known_rows[0]);
