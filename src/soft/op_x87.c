@@ -263,8 +263,10 @@ SOFT_HANDLER(soft_op_x87_constant)
 
 /* ---- stores ---- */
 
-/* Converts ST0 and stores it. False: an unmasked exception keeps it from being stored. */
-static bool store(struct soft_cpu *cpu, const struct soft_uop *op, struct soft_f80 value)
+/* Converts ST0 and stores it. False: an unmasked exception keeps it from being stored. flags: of
+ * exceptions that there are already. */
+static bool store(struct soft_cpu *cpu, const struct soft_uop *op, struct soft_f80 value,
+                  unsigned flags)
 {
     uint64_t address = soft_address(cpu, op), bits;
     struct f80_context c = context(cpu);
@@ -307,7 +309,14 @@ static bool store(struct soft_cpu *cpu, const struct soft_uop *op, struct soft_f
     }
     if (length < 10)
         memcpy(image, &bits, length);
+    c.flags |= (uint16_t)flags;
     if ((c.flags & ~cpu->fpu.control & blocking) != 0) {
+        /* The address is looked at all the same. */
+        soft_check_write(cpu, op, address, length, soft_rights(cpu));
+        /* "The inexact-result condition is not reported and the C1 flag is cleared" (SDM vol. 1,
+         * 8.5.6). */
+        c.flags &= (uint16_t)~F80_PE;
+        c.up = false;
         x87_finish(cpu, &c);
         return false;
     }
@@ -325,17 +334,14 @@ SOFT_HANDLER(soft_op_x87_store)
         /* What is stored is the indefinite, in the format of the operand. */
         uint16_t status = fpu->status;
 
-        if ((fpu->control & F80_IE) == 0) {
-            (void)x87_stack_fault(cpu, false);
-            SOFT_NEXT;
-        }
-        (void)store(cpu, op, f80_indefinite());
+        bool stored = store(cpu, op, f80_indefinite(), F80_IE);
+
         fpu->status = status;
-        (void)x87_stack_fault(cpu, false);
-        x87_pop(fpu, op->aux2 & 3u);
+        if (x87_stack_fault(cpu, false) && stored)
+            x87_pop(fpu, op->aux2 & 3u);
         SOFT_NEXT;
     }
-    if (store(cpu, op, *x87_st(fpu, 0)))
+    if (store(cpu, op, *x87_st(fpu, 0), 0))
         x87_pop(fpu, op->aux2 & 3u);
     SOFT_NEXT;
 }

@@ -61,6 +61,15 @@ const struct silicon_known silicon_known_rows[] = {
     {"FMUL: a signalling NaN in memory with another", "67d88a04000000",
      "rdx=101007fa st0=7fff:b2446bb05305c000 m800=ffffffffffffff82 ftw=fd",
      "st0=7fff:f2446bb05305c000 fsw=1"},
+    {"FISTTP of an unmasked empty register looks at the address", "46df08",
+     "fcw=f46",
+     "flags=10202 vector=e error=6"},
+    {"FSTP that is stopped looks at the address", "d91b",
+     "st0=0:cf000000d8027117 fcw=a67 ftw=e7",
+     "flags=10202 vector=e error=6"},
+    {"FSTP that is stopped is not inexact", "d91b",
+     "rbx=10100800 st0=0:be4d4468deffffff fcw=34a ftw=ff",
+     "fsw=8090"},
 };
 /* clang-format on */
 const unsigned silicon_known_count = sizeof(silicon_known_rows) / sizeof(silicon_known_rows[0]);
