@@ -220,8 +220,12 @@ SOFT_HANDLER(soft_op_x87_load)
     } else {
         value = *x87_st(fpu, op->src);
     }
-    if (x87_is_empty(fpu, 7) && !x87_finish(cpu, &c))
-        SOFT_NEXT_FROM_FRAME;
+    if (x87_is_empty(fpu, 7)) {
+        x87_finish(cpu, &c);
+        /* A denormal is loaded even if the exception is unmasked. */
+        if ((c.flags & ~fpu->control & F80_IE) != 0)
+            SOFT_NEXT_FROM_FRAME;
+    }
     push(cpu, value);
     SOFT_NEXT_FROM_FRAME;
 }

@@ -70,6 +70,9 @@ const struct silicon_known silicon_known_rows[] = {
     {"FSTP that is stopped is not inexact", "d91b",
      "rbx=10100800 st0=0:be4d4468deffffff fcw=34a ftw=ff",
      "fsw=8090"},
+    {"FLD of an unmasked denormal", "44dd40f9",
+     "rax=101007b7 m7b0=31 fcw=e4c",
+     "st0=3bd2:c400000000000000 fsw=b882 ftw=80"},
 };
 /* clang-format on */
 const unsigned silicon_known_count = sizeof(silicon_known_rows) / sizeof(silicon_known_rows[0]);
