@@ -359,6 +359,8 @@ struct soft_f80 f80_yl2xp1(struct f80_context *c, struct soft_f80 y, struct soft
     if (f80_is_infinite(x)) {
         if (f80_sign(x) || f80_is_zero(y))
             return invalid(c);
+        if (f80_is_denormal(y))
+            c->flags |= F80_DE;
         return f80_make(f80_sign(y), 0x7fff, F80_ONE);
     }
     if (f80_is_zero(x)) {

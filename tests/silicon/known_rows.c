@@ -73,6 +73,9 @@ const struct silicon_known silicon_known_rows[] = {
     {"FLD of an unmasked denormal", "44dd40f9",
      "rax=101007b7 m7b0=31 fcw=e4c",
      "st0=3bd2:c400000000000000 fsw=b882 ftw=80"},
+    {"FYL2XP1 of an infinity with a denormal", "47d9f9",
+     "st0=7fff:8000000000000000 st1=0:3907d787c2abe3a5 ftw=ff",
+     "st1=0:0 st7=7fff:8000000000000000 fsw=802 ftw=fe"},
 };
 /* clang-format on */
 const unsigned silicon_known_count = sizeof(silicon_known_rows) / sizeof(silicon_known_rows[0]);
