@@ -122,7 +122,8 @@ struct soft_f80 f80_2xm1(struct f80_context *c, struct soft_f80 a);
 struct soft_f80 f80_yl2x(struct f80_context *c, struct soft_f80 y, struct soft_f80 x);
 struct soft_f80 f80_yl2xp1(struct f80_context *c, struct soft_f80 y, struct soft_f80 x);
 struct soft_f80 f80_patan(struct f80_context *c, struct soft_f80 y, struct soft_f80 x);
-/* False: the operand is too large to be reduced, and is the result. */
+/* Either result may be NULL: it raises no exceptions then. False: the operand is too large to be
+ * reduced, and is the result. */
 bool f80_sincos(struct soft_f80 *sin, struct soft_f80 *cos, struct f80_context *c,
                 struct soft_f80 a);
 bool f80_ptan(struct soft_f80 *out, struct f80_context *c, struct soft_f80 a);

@@ -7,6 +7,8 @@
  */
 #include "soft/f80.h"
 
+#include <stddef.h>
+
 typedef unsigned __int128 u128;
 
 #define WIDE(high, low) ((u128)UINT64_C(high) << 64 | UINT64_C(low))
@@ -440,17 +442,19 @@ static bool special_angle(struct soft_f80 *out, struct f80_context *c, struct so
 bool f80_sincos(struct soft_f80 *sin, struct soft_f80 *cos, struct f80_context *c,
                 struct soft_f80 a)
 {
+    struct soft_f80 unused, special;
     bool too_large;
     struct wide r, s, o;
     unsigned quarter;
 
-    if (special_angle(sin, c, a, &too_large)) {
-        *cos = *sin;
+    if (special_angle(&special, c, a, &too_large)) {
+        *(sin != NULL ? sin : &unused) = special;
+        *(cos != NULL ? cos : &unused) = special;
         return !too_large;
     }
     if (f80_is_zero(a)) {
-        *sin = a;
-        *cos = f80_make(false, F80_BIAS, F80_ONE);
+        *(sin != NULL ? sin : &unused) = a;
+        *(cos != NULL ? cos : &unused) = f80_make(false, F80_BIAS, F80_ONE);
         return true;
     }
     r = reduce(widen(c, a), &quarter);
@@ -464,8 +468,10 @@ bool f80_sincos(struct soft_f80 *sin, struct soft_f80 *cos, struct f80_context *
     }
     s.sign ^= (quarter & 2) != 0;
     o.sign ^= ((quarter + 1) & 2) != 0;
-    *cos = rounded(c, o);
-    *sin = rounded(c, s);
+    if (cos != NULL)
+        *cos = rounded(c, o);
+    if (sin != NULL)
+        *sin = rounded(c, s);
     return true;
 }
 

@@ -536,6 +536,7 @@ static void circular(struct soft_cpu *cpu, unsigned which)
     struct soft_f80 first = f80_indefinite(), second = first;
 
     if (x87_is_empty(fpu, 0) || (two && !x87_is_empty(fpu, 7))) {
+        fpu->status &= (uint16_t)~X87_C2;
         if (!x87_stack_fault(cpu, !x87_is_empty(fpu, 0)))
             return;
     } else {
@@ -543,7 +544,8 @@ static void circular(struct soft_cpu *cpu, unsigned which)
             reduced = f80_ptan(&first, &c, *x87_st(fpu, 0));
             second = f80_is_nan(first) ? first : f80_make(false, F80_BIAS, F80_ONE);
         } else {
-            reduced = f80_sincos(&first, &second, &c, *x87_st(fpu, 0));
+            reduced = f80_sincos(which != X87_COS ? &first : NULL,
+                                 which != X87_SIN ? &second : NULL, &c, *x87_st(fpu, 0));
         }
         fpu->status &= (uint16_t)~X87_C2;
         if (!reduced) {

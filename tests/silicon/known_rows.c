@@ -76,6 +76,15 @@ const struct silicon_known silicon_known_rows[] = {
     {"FYL2XP1 of an infinity with a denormal", "47d9f9",
      "st0=7fff:8000000000000000 st1=0:3907d787c2abe3a5 ftw=ff",
      "st1=0:0 st7=7fff:8000000000000000 fsw=802 ftw=fe"},
+    {"FCOS of a denormal is no underflow", "47d9ff",
+     "st0=0:48a8c9952c2bd27d ftw=fd",
+     "st0=3fff:8000000000000000 fsw=22"},
+    {"FPTAN clears C2 on a stack fault", "46d9f2",
+     "fsw=1400",
+     "st0=ffff:c000000000000000 st1=ffff:c000000000000000 fsw=841 ftw=6"},
+    {"FSINCOS clears C2 on a stack fault", "43d9fb",
+     "fsw=2f00",
+     "st0=ffff:c000000000000000 st1=ffff:c000000000000000 fsw=2141 ftw=30"},
 };
 /* clang-format on */
 const unsigned silicon_known_count = sizeof(silicon_known_rows) / sizeof(silicon_known_rows[0]);
