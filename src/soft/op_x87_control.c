@@ -36,11 +36,12 @@ SOFT_HANDLER(soft_op_fnstcw)
 
 SOFT_HANDLER(soft_op_fldcw)
 {
-    uint16_t control = soft_read16(cpu, op, soft_address(cpu, op));
     struct soft_fpu *fpu = &cpu->fpu;
+    uint16_t control;
 
     if ((fpu->status & 0x80) != 0 && (cpu->cr0 & SOFT_CR0_NE) != 0)
         soft_raise(cpu, op, SOFT_MF);
+    control = soft_read16(cpu, op, soft_address(cpu, op));
     fpu->control = (uint16_t)((control & 0x1f3f) | 0x40);
     /* Exceptions that are flagged and no longer masked are pending now. */
     if ((fpu->status & ~fpu->control & 0x3f) != 0)

@@ -181,7 +181,11 @@ static bool translate(struct soft_translation_unit *unit, const struct soft_insn
         op->aux2 |= 1;
         break;
     }
-    case SOFT_INSN_FNOP: unary(unit, insn, X87_NOP); break;
+    case SOFT_INSN_FNOP:
+        /* FNENI, FNDISI and FNSETPM do not wait for exceptions. */
+        if (insn->opcode != 0xdb)
+            unary(unit, insn, X87_NOP);
+        break;
 
     case SOFT_INSN_F2XM1: unary(unit, insn, X87_2XM1); break;
     case SOFT_INSN_FYL2X: unary(unit, insn, X87_YL2X); break;

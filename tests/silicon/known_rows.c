@@ -85,6 +85,12 @@ const struct silicon_known silicon_known_rows[] = {
     {"FSINCOS clears C2 on a stack fault", "43d9fb",
      "fsw=2f00",
      "st0=ffff:c000000000000000 st1=ffff:c000000000000000 fsw=2141 ftw=30"},
+    {"FNDISI does not wait for exceptions", "dbe1",
+     "fcw=37e fsw=8081",
+     ""},
+    {"FLDCW waits for exceptions before it reads", "67d96811",
+     "fcw=37e fsw=8081",
+     "flags=10202 vector=10"},
 };
 /* clang-format on */
 const unsigned silicon_known_count = sizeof(silicon_known_rows) / sizeof(silicon_known_rows[0]);
