@@ -356,15 +356,18 @@ SOFT_HANDLER(soft_op_x87_move)
 {
     struct soft_fpu *fpu = &cpu->fpu;
     struct soft_f80 value = *x87_st(fpu, 0);
+    bool empty = x87_is_empty(fpu, 0);
 
     x87_begin(cpu, op, false);
     fpu->status &= (uint16_t)~X87_C1;
-    if (x87_is_empty(fpu, 0)) {
+    if (empty && op->aux == 0) {
         if (!x87_stack_fault(cpu, false))
             SOFT_NEXT;
         value = f80_indefinite();
     }
-    x87_set(fpu, op->dst, value);
+    /* FSTPNCE from an empty register does no more than to pop. */
+    if (!empty || op->aux == 0)
+        x87_set(fpu, op->dst, value);
     x87_pop(fpu, op->aux2 & 3u);
     SOFT_NEXT;
 }

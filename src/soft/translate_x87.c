@@ -132,8 +132,11 @@ static bool translate(struct soft_translation_unit *unit, const struct soft_insn
     case SOFT_INSN_FILD: emit(unit, insn, soft_op_x87_load, true, false); break;
     case SOFT_INSN_FBLD: emit(unit, insn, soft_op_x87_load, false, false)->src2 = X87_BCD; break;
     case SOFT_INSN_FST: store(unit, insn, false, false, 0); break;
-    case SOFT_INSN_FSTP:
-    case SOFT_INSN_FSTPNCE: store(unit, insn, false, false, 1); break;
+    case SOFT_INSN_FSTP: store(unit, insn, false, false, 1); break;
+    case SOFT_INSN_FSTPNCE:
+        store(unit, insn, false, false, 1);
+        unit->uops[unit->count - 1].aux = 1;
+        break;
     case SOFT_INSN_FIST: store(unit, insn, true, false, 0); break;
     case SOFT_INSN_FISTP: store(unit, insn, true, false, 1); break;
     case SOFT_INSN_FISTTP: store(unit, insn, true, true, 1); break;

@@ -63,7 +63,7 @@ extern soft_handler soft_op_x87_arithmetic;
 extern soft_handler soft_op_x87_compare;
 extern soft_handler soft_op_x87_load, soft_op_x87_store; /* store: aux 1: FISTTP */
 extern soft_handler soft_op_x87_constant;                /* aux: which, from D9 E8 on */
-extern soft_handler soft_op_x87_move;                    /* FST, FSTP to ST(dst) */
+extern soft_handler soft_op_x87_move;                    /* FST, FSTP to ST(dst); aux: FSTPNCE */
 extern soft_handler soft_op_x87_exchange, soft_op_x87_cmov;
 enum x87_unary {
     X87_CHS,

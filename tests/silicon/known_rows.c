@@ -91,6 +91,12 @@ const struct silicon_known silicon_known_rows[] = {
     {"FLDCW waits for exceptions before it reads", "67d96811",
      "fcw=37e fsw=8081",
      "flags=10202 vector=10"},
+    {"FSTPNCE from an empty register", "44d9dc",
+     "",
+     "fsw=800"},
+    {"FSTPNCE from an empty register to a full one", "45d9da",
+     "st2=2077:0",
+     "st1=2077:0 st2=0:0 fsw=800"},
 };
 /* clang-format on */
 const unsigned silicon_known_count = sizeof(silicon_known_rows) / sizeof(silicon_known_rows[0]);
