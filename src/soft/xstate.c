@@ -71,6 +71,10 @@ void soft_x87_load(struct soft_cpu *cpu, const uint8_t image[512], bool wide)
     /* Bit 6 is always set, the other reserved ones never. */
     fpu->control = (uint16_t)((get(image, 2) & 0x1f3f) | 0x40);
     soft_fpu_set_status(fpu, (uint16_t)get(image + 2, 2));
+    /* ES and B say what the exceptions and their masks say, whatever the image has. */
+    fpu->status &= 0x7f7f;
+    if ((fpu->status & ~fpu->control & 0x3f) != 0)
+        fpu->status |= 0x8080;
     fpu->used = image[4];
     fpu->last_opcode = get(image + 6, 2) & 0x7ff;
     fpu->last_ip = get(image + 8, wide ? 8 : 4);

@@ -97,6 +97,9 @@ const struct silicon_known silicon_known_rows[] = {
     {"FSTPNCE from an empty register to a full one", "45d9da",
      "st2=2077:0",
      "st1=2077:0 st2=0:0 fsw=800"},
+    {"FXRSTOR works ES and B out", "670fae09",
+     "rcx=101007c0 m7c0=6320178aa3713bfd",
+     "fcw=1b7d fsw=2371 ftw=8a mxcsr=0"},
 };
 /* clang-format on */
 const unsigned silicon_known_count = sizeof(silicon_known_rows) / sizeof(silicon_known_rows[0]);
