@@ -158,6 +158,11 @@ struct soft_f80 f80_pack(struct f80_context *c, bool sign, int32_t exponent, u12
             /* The exponent is wrapped for the handler. */
             c->flags |= F80_UE;
             biased += 24576;
+            /* Even that may not do, for FSCALE: a zero (SDM vol. 1, 8.5.5). */
+            if (biased <= 0) {
+                c->flags |= F80_PE;
+                return zero(sign);
+            }
         } else {
             significand = shift_sticky(significand, (unsigned)(1 - biased));
             biased = 0;
@@ -190,9 +195,12 @@ struct soft_f80 f80_pack(struct f80_context *c, bool sign, int32_t exponent, u12
             return overflow(c, sign);
         c->flags |= F80_OE;
         biased -= 24576;
-        /* Even that may not do, for operations like FSCALE. */
-        if (biased > MAX_EXPONENT)
-            return overflow(c, sign);
+        /* Even that may not do, for FSCALE: an infinity (SDM vol. 1, 8.5.4). */
+        if (biased > MAX_EXPONENT) {
+            c->flags |= F80_PE;
+            c->up = true;
+            return infinity(sign);
+        }
     }
     return f80_make(sign, (unsigned)biased, (uint64_t)value);
 }

@@ -100,6 +100,12 @@ const struct silicon_known silicon_known_rows[] = {
     {"FXRSTOR works ES and B out", "670fae09",
      "rcx=101007c0 m7c0=6320178aa3713bfd",
      "fcw=1b7d fsw=2371 ftw=8a mxcsr=0"},
+    {"FSCALE below what a wrapped exponent can hold", "d9fd",
+     "st0=c033:fffffe0000000000 st1=c017:82a87260c453464e fcw=44 ftw=ef",
+     "st0=8000:0 fsw=80b0"},
+    {"FSCALE beyond what a wrapped exponent can hold", "43d9fd",
+     "st0=3fdc:90c18d81bbf38770 st1=4013:cf47c8ec80434ff7 fcw=f70 ftw=ff",
+     "st0=7fff:8000000000000000 fsw=82a8"},
 };
 /* clang-format on */
 const unsigned silicon_known_count = sizeof(silicon_known_rows) / sizeof(silicon_known_rows[0]);
