@@ -550,6 +550,21 @@ static struct soft_f80 itself(struct soft_f80 a)
     return a;
 }
 
+/* Tiny, and exact: an underflow only if it is unmasked. */
+static struct soft_f80 unchanged(struct f80_context *c, struct soft_f80 a)
+{
+    const uint16_t control = c->control;
+    struct f80_number x;
+
+    if (!f80_is_denormal(a) || masked(c, F80_UE))
+        return itself(a);
+    x = f80_unpack(c, a);
+    c->control |= 0x300;
+    a = f80_pack(c, x.sign, x.exponent, (u128)x.significand << 64);
+    c->control = control;
+    return a;
+}
+
 struct soft_f80 f80_remainder(struct f80_context *c, struct soft_f80 a, struct soft_f80 b,
                               bool nearest, int *quotient)
 {
@@ -567,18 +582,18 @@ struct soft_f80 f80_remainder(struct f80_context *c, struct soft_f80 a, struct s
     if (f80_is_infinite(b)) {
         if (f80_is_denormal(a))
             c->flags |= F80_DE;
-        return itself(a);
+        return unchanged(c, a);
     }
     x = f80_unpack(c, a);
     y = f80_unpack(c, b);
     distance = x.exponent - y.exponent;
     if (x.significand == 0 || distance < (nearest ? -1 : 0))
-        return itself(a);
+        return unchanged(c, a);
     rest = x.significand;
     if (distance < 0) {
         /* Less than b; if more than half of it, the nearest multiple is b itself. */
         if (x.significand <= y.significand)
-            return itself(a);
+            return unchanged(c, a);
         *quotient = 1;
         return rest_of(c, !x.sign, x.exponent, ((u128)y.significand << 1) - rest);
     }

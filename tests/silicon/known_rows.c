@@ -106,6 +106,9 @@ const struct silicon_known silicon_known_rows[] = {
     {"FSCALE beyond what a wrapped exponent can hold", "43d9fd",
      "st0=3fdc:90c18d81bbf38770 st1=4013:cf47c8ec80434ff7 fcw=f70 ftw=ff",
      "st0=7fff:8000000000000000 fsw=82a8"},
+    {"FPREM of a tiny number, underflow unmasked", "40d9f8",
+     "st0=0:393b6292ff800001 st1=0:93b142bf0dd4af5c fcw=642 ftw=ff",
+     "st0=5fff:e4ed8a4bfe000004 fsw=8092"},
 };
 /* clang-format on */
 const unsigned silicon_known_count = sizeof(silicon_known_rows) / sizeof(silicon_known_rows[0]);
