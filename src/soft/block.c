@@ -214,24 +214,23 @@ static int decode(struct soft_insn *insn, struct soft_cpu *cpu, struct source *s
     return soft_decode(insn, unit->code, unit->known, mode);
 }
 
-static struct soft_block *keep(struct soft_cpu *cpu, const struct source *source, unsigned bytes)
+/* The unit as a block; NULL: no room. */
+static struct soft_block *put(struct soft_cpu *cpu, const struct source *source, unsigned bytes)
 {
     struct soft_blocks *blocks = cpu->blocks;
     const struct soft_translation_unit *unit = &blocks->unit;
     struct soft_block *block =
         take(blocks, sizeof(*block) + unit->count * sizeof(struct soft_uop) + bytes);
-    unsigned here = bytes < source->room ? bytes : source->room;
     uint8_t *code;
 
-    if (block == NULL || !page_add(cpu, source->gpa, here) ||
-        (bytes > here && !page_add(cpu, source->gpa2, bytes - here)))
+    if (block == NULL)
         return NULL;
     code = (uint8_t *)&block->uops[unit->count];
     memcpy(code, unit->code, bytes);
     *block = (struct soft_block){
         .rip = cpu->rip,
         .gpa = source->gpa,
-        .gpa2 = bytes > here ? source->gpa2 : 0,
+        .gpa2 = bytes > source->room ? source->gpa2 : 0,
         .stamp = cpu->stamp,
         .mode = cpu->mode,
         .bytes = (uint16_t)bytes,
@@ -242,13 +241,25 @@ static struct soft_block *keep(struct soft_cpu *cpu, const struct source *source
     return block;
 }
 
-static struct soft_block *make(struct soft_cpu *cpu, struct source *source)
+/* The same, with stores to its code seen. */
+static struct soft_block *keep(struct soft_cpu *cpu, const struct source *source, unsigned bytes)
 {
-    struct soft_blocks *blocks = cpu->blocks;
-    struct soft_translation_unit *unit = &blocks->unit;
+    struct soft_block *block = put(cpu, source, bytes);
+    unsigned here = bytes < source->room ? bytes : source->room;
+
+    if (block == NULL || !page_add(cpu, source->gpa, here) ||
+        (bytes > here && !page_add(cpu, source->gpa2, bytes - here)))
+        return NULL;
+    return block;
+}
+
+/* Translates into the unit, from cpu->rip on. Returns the number of bytes; 0: the first instruction
+ * is not in memory. */
+static unsigned translate(struct soft_cpu *cpu, struct source *source)
+{
+    struct soft_translation_unit *unit = &cpu->blocks->unit;
     unsigned most = (cpu->mode & SOFT_IN_SINGLE) != 0 ? 1 : SOFT_BLOCK_INSTRUCTIONS;
     struct soft_insn insn;
-    struct soft_block *block;
     unsigned offset = 0;
     int length;
 
@@ -265,7 +276,7 @@ static struct soft_block *make(struct soft_cpu *cpu, struct source *source)
         if (length == SOFT_DECODE_MORE && offset > 0)
             break;
         if (length == SOFT_DECODE_MORE)
-            return NULL;
+            return 0;
         unit->offset = offset;
         unit->insn = &insn;
         if (length < 0) {
@@ -281,11 +292,20 @@ static struct soft_block *make(struct soft_cpu *cpu, struct source *source)
     unit->offset = offset;
     if (!unit->ended)
         soft_translate_end(unit);
+    return offset;
+}
 
-    block = keep(cpu, source, offset);
+static struct soft_block *make(struct soft_cpu *cpu, struct source *source)
+{
+    unsigned bytes = translate(cpu, source);
+    struct soft_block *block;
+
+    if (bytes == 0)
+        return NULL;
+    block = keep(cpu, source, bytes);
     if (block == NULL) {
         soft_blocks_clear(cpu);
-        block = keep(cpu, source, offset); /* one block always fits */
+        block = keep(cpu, source, bytes); /* one block always fits */
     }
     return block;
 }
@@ -376,5 +396,42 @@ struct soft_block *soft_block_find(struct soft_cpu *cpu)
     }
     block->stamp = cpu->stamp;
     *jump_of(cpu, cpu->rip) = (struct jump){block, cpu->map_generation};
+    return block;
+}
+
+/* ---- single instructions ---- */
+
+unsigned soft_block_read(uint8_t out[SOFT_INSN_MAX_LENGTH], struct soft_cpu *cpu)
+{
+    uint64_t address = linear_rip(cpu), gpa;
+    unsigned room = (unsigned)(SOFT_PAGE - (address & (SOFT_PAGE - 1)));
+    unsigned count = room < SOFT_INSN_MAX_LENGTH ? room : SOFT_INSN_MAX_LENGTH;
+    struct soft_insn insn;
+    const uint8_t *code;
+
+    check_fetch(cpu, 1);
+    code = soft_fetch(&gpa, cpu, address);
+    if (code == NULL)
+        return 0;
+    memcpy(out, code, count);
+    if (count < SOFT_INSN_MAX_LENGTH &&
+        soft_decode(&insn, out, count, decode_mode(cpu->mode)) == SOFT_DECODE_MORE) {
+        code = soft_fetch(&gpa, cpu, address + room);
+        if (code == NULL)
+            return count;
+        memcpy(out + count, code, SOFT_INSN_MAX_LENGTH - count);
+        count = SOFT_INSN_MAX_LENGTH;
+    }
+    return count;
+}
+
+struct soft_block *soft_block_from(struct soft_cpu *cpu, const uint8_t *bytes, unsigned length)
+{
+    struct source source = {.here = bytes, .room = length};
+    struct soft_block *block;
+
+    cpu->blocks->used = 0;
+    block = put(cpu, &source, translate(cpu, &source));
+    check_fetch(cpu, block->bytes);
     return block;
 }

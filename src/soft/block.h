@@ -30,6 +30,15 @@ void soft_blocks_clear(struct soft_cpu *cpu);
  */
 struct soft_block *soft_block_find(struct soft_cpu *cpu);
 
+/*
+ * For who executes single instructions and keeps no translations; there are never any others in
+ * cpu->blocks then. The bytes from cpu->rip on: as many as the instruction there is long, at least,
+ * or all that there are up to where no memory is. Raises what fetching raises.
+ */
+unsigned soft_block_read(uint8_t out[SOFT_INSN_MAX_LENGTH], struct soft_cpu *cpu);
+/* The one instruction that these bytes are, as a block that is valid until the next call. */
+struct soft_block *soft_block_from(struct soft_cpu *cpu, const uint8_t *bytes, unsigned length);
+
 /* Whether there are translations of code in the page. */
 bool soft_block_has_code(const struct soft_cpu *cpu, uint64_t gpa);
 /* Before a store into a page: leaves if it would change code in the running block's future. */

@@ -351,7 +351,9 @@ struct soft_cpu {
     uint8_t bounce[64]; /* what soft_modify() hands out where there is no plain memory */
     uint64_t bounce_address;
     unsigned bounce_length;
-    bool step_once; /* the next instruction is to be a block of its own */
+    bool step_once;      /* the next instruction is to be a block of its own */
+    const uint8_t *code; /* what soft_step_bytes() executes in place of what is in memory */
+    unsigned code_length;
 
     struct soft_tlb_entry tlbs[SOFT_RIGHTS][SOFT_TLB_SIZE];
     bool tlb_used[SOFT_RIGHTS];

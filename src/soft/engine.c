@@ -179,7 +179,8 @@ static void step(struct soft_cpu *cpu)
     cpu->step_once = false;
     cpu->step_shadow = cpu->shadow;
     cpu->step_rf = cpu->eflags & SOFT_RF;
-    block = soft_block_find(cpu);
+    block = cpu->code != NULL ? soft_block_from(cpu, cpu->code, cpu->code_length)
+                              : soft_block_find(cpu);
     if (block == NULL)
         fetch_from_device(cpu);
     /* They end with the instruction, which may begin others. */
@@ -319,6 +320,24 @@ int soft_step(struct soft_cpu *cpu)
 {
     cpu->stamp++;
     return run(cpu, true);
+}
+
+int soft_step_bytes(struct soft_cpu *cpu, const uint8_t *bytes, unsigned length)
+{
+    int ret;
+
+    cpu->code = bytes;
+    cpu->code_length = length;
+    ret = run(cpu, true);
+    cpu->code = NULL;
+    return ret;
+}
+
+unsigned soft_fetch_bytes(uint8_t out[SOFT_INSN_MAX_LENGTH], struct soft_cpu *cpu)
+{
+    if (setjmp(cpu->leave) != 0)
+        return 0;
+    return soft_block_read(out, cpu);
 }
 
 void soft_answer(struct soft_cpu *cpu, uint64_t value, bool fault)

@@ -18,6 +18,11 @@
 int soft_run(struct soft_cpu *cpu);
 /* The same for one instruction or one event: VISOR_EXIT_NONE if it is complete. */
 int soft_step(struct soft_cpu *cpu);
+/* The same for an instruction, of which these are the bytes, all of them and no more. */
+int soft_step_bytes(struct soft_cpu *cpu, const uint8_t *bytes, unsigned length);
+/* The bytes of the next instruction, and maybe more, as soft_block_read(). 0: they are not in
+ * memory, or cpu->event is what fetching them has raised. */
+unsigned soft_fetch_bytes(uint8_t out[SOFT_INSN_MAX_LENGTH], struct soft_cpu *cpu);
 /* Takes the answer to the access that soft_run() returned; value only of a read. fault: of an MSR,
  * raise #GP. */
 void soft_answer(struct soft_cpu *cpu, uint64_t value, bool fault);

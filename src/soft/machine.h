@@ -18,7 +18,10 @@ struct soft_range {
     uint64_t gpa, length;
     uint8_t *host;
     bool read_only;
-    atomic_ullong *dirty; /* a bit for each page written; NULL: not logged */
+    atomic_ullong *dirty; /* a bit for each page written; NULL: not logged here */
+    /* Called for each page written, in place of that; NULL: not logged here. */
+    void (*written)(const struct soft_range *range, uint64_t gpa);
+    void *context; /* of written */
     uint32_t slot;
 };
 
@@ -72,6 +75,12 @@ static inline void soft_range_mark(const struct soft_range *range, uint64_t gpa)
 
     if (range->dirty != NULL)
         atomic_fetch_or(&range->dirty[page / 64], 1ull << (page % 64));
+    if (range->written != NULL)
+        range->written(range, gpa);
+}
+static inline bool soft_range_is_logged(const struct soft_range *range)
+{
+    return range->dirty != NULL || range->written != NULL;
 }
 
 #endif

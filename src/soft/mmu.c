@@ -458,7 +458,8 @@ static void tlb_fill(struct soft_cpu *cpu, uint64_t address, enum soft_rights ri
     entry->read = page;
     large_add(cpu, address, where);
     /* A logged page is marked by its first write after each harvest. */
-    entry->write = where->writable && !range->read_only && (range->dirty == NULL || written) &&
+    entry->write = where->writable && !range->read_only &&
+                           (!soft_range_is_logged(range) || written) &&
                            !soft_block_has_code(cpu, gpa)
                        ? page
                        : SOFT_NO_PAGE;

@@ -8,6 +8,7 @@
 #include "soft/event.h"
 #include "soft/flags.h"
 #include "soft/memory.h"
+#include "soft/registers.h"
 #include "soft/soft.h"
 #include "soft/system.h"
 #include "soft/xstate.h"
@@ -66,72 +67,21 @@ void soft_cpu_reset(struct soft_cpu *cpu, bool init)
 
 /* ---- registers ---- */
 
-static void get_regs(visor_x86_regs *out, const struct soft_cpu *cpu)
-{
-    const uint64_t *r = cpu->r;
-
-    *out = (visor_x86_regs){.rax = r[SOFT_RAX],
-                            .rbx = r[SOFT_RBX],
-                            .rcx = r[SOFT_RCX],
-                            .rdx = r[SOFT_RDX],
-                            .rsi = r[SOFT_RSI],
-                            .rdi = r[SOFT_RDI],
-                            .rsp = r[SOFT_RSP],
-                            .rbp = r[SOFT_RBP],
-                            .r8 = r[8],
-                            .r9 = r[9],
-                            .r10 = r[10],
-                            .r11 = r[11],
-                            .r12 = r[12],
-                            .r13 = r[13],
-                            .r14 = r[14],
-                            .r15 = r[15],
-                            .rip = cpu->rip,
-                            .rflags = soft_eflags(cpu)};
-}
-
 static void set_regs(struct soft_cpu *cpu, const visor_x86_regs *regs)
 {
-    uint64_t *r = cpu->r;
-
-    r[SOFT_RAX] = regs->rax, r[SOFT_RBX] = regs->rbx;
-    r[SOFT_RCX] = regs->rcx, r[SOFT_RDX] = regs->rdx;
-    r[SOFT_RSI] = regs->rsi, r[SOFT_RDI] = regs->rdi;
-    r[SOFT_RSP] = regs->rsp, r[SOFT_RBP] = regs->rbp;
-    memcpy(&r[8], &regs->r8, 8 * sizeof(r[0]));
-    cpu->rip = regs->rip;
-    soft_set_eflags(cpu, (uint32_t)regs->rflags);
+    soft_set_regs(cpu, regs);
     /* As on KVM: an exception on its way belongs to the registers before. */
     if (cpu->event.kind == SOFT_EVENT_EXCEPTION)
         cpu->event.kind = SOFT_EVENT_NONE;
-    soft_mode_update(cpu);
-}
-
-static uint64_t get_cr8(struct soft_cpu *cpu)
-{
-    const struct soft_devices *devices = &cpu->machine->devices;
-
-    return devices->get_cr8 != NULL ? devices->get_cr8(devices->context, cpu) : cpu->cr8;
 }
 
 static void get_sregs(visor_x86_sregs *out, struct soft_cpu *cpu)
 {
-    *out = (visor_x86_sregs){.cs = cpu->seg[SOFT_SEG_CS],
-                             .ds = cpu->seg[SOFT_SEG_DS],
-                             .es = cpu->seg[SOFT_SEG_ES],
-                             .fs = cpu->seg[SOFT_SEG_FS],
-                             .gs = cpu->seg[SOFT_SEG_GS],
-                             .ss = cpu->seg[SOFT_SEG_SS],
-                             .tr = cpu->tr,
-                             .ldt = cpu->ldt,
-                             .gdt = cpu->gdt,
-                             .idt = cpu->idt,
-                             .cr0 = cpu->cr0,
-                             .cr2 = cpu->cr2,
-                             .cr3 = cpu->cr3,
-                             .cr4 = cpu->cr4,
-                             .cr8 = get_cr8(cpu),
-                             .efer = cpu->efer};
+    const struct soft_devices *devices = &cpu->machine->devices;
+
+    soft_get_sregs(out, cpu);
+    if (devices->get_cr8 != NULL)
+        out->cr8 = devices->get_cr8(devices->context, cpu);
 }
 
 static int refuse(const char *what, uint64_t value)
@@ -150,80 +100,26 @@ static int set_sregs(struct soft_cpu *cpu, const visor_x86_sregs *sregs)
         return refuse("cr4", sregs->cr4);
     if ((paging && (sregs->cr0 & SOFT_CR0_PE) == 0) || sregs->cr0 >> 32 != 0)
         return refuse("cr0", sregs->cr0);
-    if ((sregs->efer & ~(SOFT_EFER_SCE | SOFT_EFER_LME | SOFT_EFER_LMA | SOFT_EFER_NXE)) != 0 ||
+    if ((sregs->efer & ~SOFT_EFER_ALL) != 0 ||
         lma != ((sregs->efer & SOFT_EFER_LME) != 0 && paging) ||
         (lma && (sregs->cr4 & SOFT_CR4_PAE) == 0))
         return refuse("efer", sregs->efer);
     if (sregs->cs.l && sregs->cs.db && lma)
         return refuse("cs.l and cs.db", 1);
 
-    cpu->cr0 = sregs->cr0 | SOFT_CR0_ET;
-    cpu->cr2 = sregs->cr2;
-    cpu->cr3 = sregs->cr3;
-    cpu->cr4 = sregs->cr4;
-    cpu->efer = sregs->efer;
+    soft_set_sregs(cpu, sregs);
     if (devices->set_cr8 != NULL)
         devices->set_cr8(devices->context, cpu, sregs->cr8 & 15);
-    else
-        cpu->cr8 = sregs->cr8 & 15;
-    cpu->seg[SOFT_SEG_CS] = sregs->cs;
-    cpu->seg[SOFT_SEG_DS] = sregs->ds;
-    cpu->seg[SOFT_SEG_ES] = sregs->es;
-    cpu->seg[SOFT_SEG_FS] = sregs->fs;
-    cpu->seg[SOFT_SEG_GS] = sregs->gs;
-    cpu->seg[SOFT_SEG_SS] = sregs->ss;
-    cpu->tr = sregs->tr;
-    cpu->ldt = sregs->ldt;
-    cpu->gdt = sregs->gdt;
-    cpu->idt = sregs->idt;
-    if (paging && (cpu->cr4 & SOFT_CR4_PAE) != 0 && !lma)
-        (void)soft_load_pdptes(cpu, cpu->cr3);
-    soft_tlb_flush(cpu, true);
-    soft_mode_update(cpu);
     return 0;
 }
 
 /* ---- x87, SSE, AVX ---- */
 
-static void get_fpu(visor_x86_fpu *out, const struct soft_cpu *cpu)
-{
-    const struct soft_fpu *fpu = &cpu->fpu;
-
-    memset(out, 0, sizeof(*out));
-    for (unsigned i = 0; i < 8; i++) {
-        out->st[i].significand = fpu->st[(fpu->top + i) & 7].significand;
-        out->st[i].sign_exponent = fpu->st[(fpu->top + i) & 7].sign_exponent;
-    }
-    for (unsigned i = 0; i < 16; i++)
-        memcpy(out->xmm[i], cpu->v[i].u8, 16);
-    out->last_ip = fpu->last_ip;
-    out->last_dp = fpu->last_dp;
-    out->mxcsr = cpu->mxcsr;
-    out->fcw = fpu->control;
-    out->fsw = soft_fpu_status(fpu);
-    out->last_opcode = fpu->last_opcode;
-    out->ftw = fpu->used;
-}
-
 static int set_fpu(struct soft_cpu *cpu, const visor_x86_fpu *in)
 {
-    struct soft_fpu *fpu = &cpu->fpu;
-
     if ((in->mxcsr & ~SOFT_MXCSR_MASK) != 0)
         return visor__error(VISOR_EREFUSED, "soft", "visor_x86_set_fpu", "mxcsr: 0x%x", in->mxcsr);
-    soft_fpu_set_status(fpu, in->fsw);
-    for (unsigned i = 0; i < 8; i++) {
-        fpu->st[(fpu->top + i) & 7] =
-            (struct soft_f80){in->st[i].significand, in->st[i].sign_exponent};
-    }
-    for (unsigned i = 0; i < 16; i++)
-        memcpy(cpu->v[i].u8, in->xmm[i], 16);
-    fpu->last_ip = in->last_ip;
-    fpu->last_dp = in->last_dp;
-    cpu->mxcsr = in->mxcsr;
-    fpu->control = in->fcw;
-    fpu->last_opcode = in->last_opcode;
-    fpu->used = in->ftw;
+    soft_set_fpu(cpu, in);
     return 0;
 }
 
@@ -430,7 +326,7 @@ int soft_get_state(void *buf, size_t capacity, visor_vcpu *vcpu, enum visor__sta
         *(uint32_t *)buf = cpu->halted ? VISOR_MP_HALTED : cpu->mp_state;
         break;
     case VISOR__STATE_X86_CPUID: memcpy(buf, cpu->cpuid, (size_t)size); break;
-    case VISOR__STATE_X86_REGS: get_regs(buf, cpu); break;
+    case VISOR__STATE_X86_REGS: soft_get_regs(buf, cpu); break;
     case VISOR__STATE_X86_SREGS: get_sregs(buf, cpu); break;
     case VISOR__STATE_X86_DEBUGREGS: {
         visor_x86_debugregs *out = buf;
@@ -441,7 +337,7 @@ int soft_get_state(void *buf, size_t capacity, visor_vcpu *vcpu, enum visor__sta
         break;
     }
     case VISOR__STATE_X86_XCRS: get_xcrs(buf, cpu); break;
-    case VISOR__STATE_X86_FPU: get_fpu(buf, cpu); break;
+    case VISOR__STATE_X86_FPU: soft_get_fpu(buf, cpu); break;
     case VISOR__STATE_X86_XSAVE: get_xsave(buf, cpu); break;
     case VISOR__STATE_X86_EVENTS: get_events(buf, vcpu); break;
     default: break;

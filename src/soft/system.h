@@ -36,12 +36,13 @@ bool soft_random(uint64_t *out, struct soft_cpu *cpu);
  * 13.6). */
 uint64_t soft_xinuse(const struct soft_cpu *cpu);
 
-/* The bits of CR4 and XCR0 that the processor has. */
+/* The bits of CR4, EFER and XCR0 that the processor has. */
 #define SOFT_CR4_ALL                                                                          \
     (SOFT_CR4_VME | SOFT_CR4_PVI | SOFT_CR4_TSD | SOFT_CR4_DE | SOFT_CR4_PSE | SOFT_CR4_PAE | \
      SOFT_CR4_MCE | SOFT_CR4_PGE | SOFT_CR4_PCE | SOFT_CR4_OSFXSR | SOFT_CR4_OSXMMEXCPT |     \
      SOFT_CR4_UMIP | SOFT_CR4_LA57 | SOFT_CR4_FSGSBASE | SOFT_CR4_PCIDE | SOFT_CR4_OSXSAVE |  \
      SOFT_CR4_SMEP | SOFT_CR4_SMAP)
+#define SOFT_EFER_ALL (SOFT_EFER_SCE | SOFT_EFER_LME | SOFT_EFER_LMA | SOFT_EFER_NXE)
 #define SOFT_XCR0_ALL UINT64_C(7)
 
 #endif
