@@ -616,15 +616,19 @@ void soft_read_as(void *out, struct soft_cpu *cpu, const struct soft_uop *op, ui
     read_in_page(out, cpu, op, start, length, rights);
 }
 
-/* Raises what writing a part of a page would raise, or leaves if there is code. */
-static void announce_write(struct soft_cpu *cpu, const struct soft_uop *op, uint64_t address,
+/* Raises what writing a part of a page would raise, or leaves if there is code. Returns whether it
+ * is a write to memory. */
+static bool announce_write(struct soft_cpu *cpu, const struct soft_uop *op, uint64_t address,
                            unsigned length, enum soft_rights rights)
 {
     struct soft_translation where;
+    const struct soft_range *range;
 
     soft_translate(&where, cpu, op, address, SOFT_WRITE, rights);
-    if (range_of(cpu, where.gpa) != NULL)
+    range = range_of(cpu, where.gpa);
+    if (range != NULL)
         soft_block_writing(cpu, op, where.gpa, length);
+    return range != NULL && !range->read_only;
 }
 
 void soft_write_as(struct soft_cpu *cpu, const struct soft_uop *op, uint64_t address,
@@ -634,12 +638,19 @@ void soft_write_as(struct soft_cpu *cpu, const struct soft_uop *op, uint64_t add
     uint64_t start = linear(cpu, op, address);
 
     if (first < length) {
+        const uint8_t *more = (const uint8_t *)data + first;
+        uint64_t rest = linear(cpu, op, address + first);
         /* Before anything is written: what leaves between the two writes a second time. */
-        announce_write(cpu, op, start, first, rights);
-        announce_write(cpu, op, linear(cpu, op, address + first), length - first, rights);
+        bool in_memory = announce_write(cpu, op, start, first, rights);
+        bool rest_in_memory = announce_write(cpu, op, rest, length - first, rights);
+
+        /* A device comes before memory: an instruction that leaves for it reads its operand again,
+         * which must be as it was. */
+        if (in_memory && !rest_in_memory)
+            write_in_page(cpu, op, rest, more, length - first, rights);
         write_in_page(cpu, op, start, data, first, rights);
-        write_in_page(cpu, op, linear(cpu, op, address + first), (const uint8_t *)data + first,
-                      length - first, rights);
+        if (!in_memory || rest_in_memory)
+            write_in_page(cpu, op, rest, more, length - first, rights);
         return;
     }
     write_in_page(cpu, op, start, data, length, rights);
