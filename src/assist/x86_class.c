@@ -64,6 +64,9 @@ static unsigned pieces_of(const struct soft_insn *insn)
     const unsigned all = VISOR__ASSIST_X86_FPU | VISOR__ASSIST_X86_YMM;
     const bool vex = (insn->prefixes & SOFT_PREFIX_VEX) != 0;
 
+    /* With general registers, although they came with vectors. */
+    if (insn->id == SOFT_INSN_MOVNTI || insn->id == SOFT_INSN_CRC32)
+        return 0;
     switch (insn->feature) {
     case SOFT_FEATURE_ADX:
     case SOFT_FEATURE_BASE:
