@@ -75,7 +75,6 @@ static unsigned pieces_of(const struct soft_insn *insn)
     case SOFT_FEATURE_CLFLUSHOPT:
     case SOFT_FEATURE_CLFSH:
     case SOFT_FEATURE_CLWB:
-    case SOFT_FEATURE_CMOV:
     case SOFT_FEATURE_CX16:
     case SOFT_FEATURE_CX8:
     case SOFT_FEATURE_FSGSBASE:
@@ -86,6 +85,8 @@ static unsigned pieces_of(const struct soft_insn *insn)
     case SOFT_FEATURE_PREFETCHWT1:
     case SOFT_FEATURE_SERIALIZE:
     case SOFT_FEATURE_SMAP: return 0;
+    /* Of conditional moves of both kinds, and FCOMI. */
+    case SOFT_FEATURE_CMOV: return has_operand(insn, SOFT_OPERAND_ST) ? VISOR__ASSIST_X86_FPU : 0;
     case SOFT_FEATURE_XSAVE:
     case SOFT_FEATURE_XSAVEC:
     case SOFT_FEATURE_XSAVEOPT: return all;

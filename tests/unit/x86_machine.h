@@ -20,8 +20,8 @@
 #define X86_TABLES 0x10000u /* of pages: RAM */
 #define X86_DEVICE 0x20000u /* four pages */
 #define X86_MORE   0x24000u /* RAM */
-#define X86_ROM    0x40000u /* two pages */
-#define X86_END    0x42000u
+#define X86_ROM    0x28000u /* two pages */
+#define X86_END    0x2a000u
 #define X86_PAGE   0x1000u
 #define X86_LOG    1024
 
@@ -251,7 +251,7 @@ static inline void x86_long_mode(struct x86_machine *machine, uint8_t cpl)
     machine->vcpu.sregs.cs.db = 0;
     for (unsigned level = 0; level < 3; level++)
         *(uint64_t *)(void *)x86_at(machine, X86_TABLES + level * X86_PAGE) =
-            (X86_TABLES + (level + 1) * X86_PAGE) | 7;
+            (X86_TABLES + (level + 1) * X86_PAGE) | 0x27;
     for (uint64_t page = 0; page < 512; page++)
         *x86_pte(machine, page * X86_PAGE) = page * X86_PAGE | 7;
 }
