@@ -419,6 +419,7 @@ int visor__assist_x86_start(visor_exit *exit, struct visor__assist_x86 *assist,
                             const uint8_t *bytes, size_t count)
 {
     struct soft_cpu *cpu = &assist->cpu;
+    enum visor__assist_x86_refusal refusal;
     struct soft_insn insn;
     unsigned pieces;
     int ret, length = SOFT_DECODE_MORE;
@@ -438,9 +439,9 @@ int visor__assist_x86_start(visor_exit *exit, struct visor__assist_x86 *assist,
                       length == SOFT_DECODE_MORE ? VISOR__ASSIST_X86_REFUSED_FETCH
                                                  : VISOR__ASSIST_X86_REFUSED_UNKNOWN);
     assist->count = insn.length;
-    ret = visor__assist_x86_classify(&pieces, &insn);
-    if (ret != VISOR__ASSIST_X86_PERFORMED)
-        return refuse(exit, assist, (enum visor__assist_x86_refusal)ret);
+    refusal = visor__assist_x86_classify(&pieces, &insn);
+    if (refusal != VISOR__ASSIST_X86_PERFORMED)
+        return refuse(exit, assist, refusal);
     if (pieces != 0) {
         ret = get(assist, pieces);
         if (ret < 0)
