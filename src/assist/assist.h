@@ -3,6 +3,7 @@
  * Instruction assist: what backends share whose hypervisor does not decode all accesses itself.
  *
  *   aarch64.h    A64 loads and stores without a syndrome
+ *   x86_64.h     any x86 instruction that accesses memory or ports, on the software CPU
  *   memory.c     guest memory as the guest itself would access it
  */
 #ifndef VISOR_ASSIST_ASSIST_H
