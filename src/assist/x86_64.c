@@ -33,11 +33,12 @@ struct visor__assist_x86 {
     const struct visor__assist_x86_ops *ops;
     void *context;
 
-    bool active;    /* an instruction is under way */
-    bool touched;   /* its present element has reached a device */
-    bool repeats;   /* it is a repeated string instruction */
-    unsigned got;   /* pieces */
-    unsigned count; /* bytes that are known of it */
+    bool active;     /* an instruction is under way */
+    bool touched;    /* its present element has reached a device */
+    bool repeats;    /* it is a repeated string instruction */
+    uint16_t clears; /* vector registers of which it clears what is above YMM */
+    unsigned got;    /* pieces */
+    unsigned count;  /* bytes that are known of it */
     uint8_t bytes[SOFT_INSN_MAX_LENGTH];
 
     struct visor__assist_x86_state state;
@@ -242,7 +243,7 @@ static void store_sregs(struct visor__assist_x86 *assist, struct visor__assist_x
     out->efer |= old.efer & ~SOFT_EFER_ALL;
 }
 
-static int store(struct visor__assist_x86 *assist)
+static int store(struct visor__assist_x86 *assist, bool is_complete)
 {
     const struct soft_cpu *cpu = &assist->cpu;
     struct visor__assist_x86_changes changes = {0};
@@ -254,6 +255,7 @@ static int store(struct visor__assist_x86 *assist)
     soft_get_regs(&assist->state.regs, cpu);
     if ((assist->got & VISOR__ASSIST_X86_FPU) != 0)
         store_vectors(assist, &changes);
+    changes.zmm = is_complete ? assist->clears : 0;
     store_sregs(assist, &changes);
     assist->state.shadow = cpu->shadow;
     return assist->ops->set(assist->context, &assist->state, &changes);
@@ -277,13 +279,13 @@ static int inject(struct visor__assist_x86 *assist, bool is_trap)
     return assist->ops->inject(assist->context, &exception);
 }
 
-static int finish(struct visor__assist_x86 *assist, bool is_trap)
+static int finish(struct visor__assist_x86 *assist, bool is_complete)
 {
-    int ret = store(assist);
+    int ret = store(assist, is_complete);
 
     assist->active = false;
     if (ret == 0 && assist->cpu.event.kind != SOFT_EVENT_NONE)
-        ret = inject(assist, is_trap);
+        ret = inject(assist, is_complete);
     return ret < 0 ? ret : VISOR_EXIT_NONE;
 }
 
@@ -446,9 +448,12 @@ int visor__assist_x86_start(visor_exit *exit, struct visor__assist_x86 *assist,
         ret = get(assist, pieces);
         if (ret < 0)
             return ret;
+        if (visor__assist_x86_is_xsave(&insn) && (assist->state.xcr0 & ~SOFT_XCR0_ALL) != 0)
+            return refuse(exit, assist, VISOR__ASSIST_X86_REFUSED_XSTATE);
         load_vectors(assist);
         remember(assist);
     }
+    assist->clears = visor__assist_x86_clears(&insn);
     assist->repeats = (insn.attributes & SOFT_ATTR_STRING) != 0 &&
                       (insn.prefixes & (SOFT_PREFIX_REP | SOFT_PREFIX_REPNE)) != 0;
     assist->active = true;

@@ -66,6 +66,7 @@ struct visor__assist_x86_changes {
         gpr; /* bit n: register n in the processor's numbers: 0 RAX, RCX, RDX, RBX, 4 RSP, ... */
     uint16_t xmm; /* bit n: XMMn, the lower half of YMMn */
     uint16_t ymm; /* bit n: the upper half */
+    uint16_t zmm; /* bit n: bits 511:256 of ZMMn, where the vCPU has them, are to be cleared */
     bool rip, rflags;
     bool mxcsr;
     bool x87;   /* anything else in fpu: ST, MM, the control, status and tag words, pointers */
@@ -97,9 +98,10 @@ struct visor__assist_x86_ops {
 };
 
 /* Why an instruction is not completed: X(ID, text). */
-#define VISOR__ASSIST_X86_REFUSALS(X)               \
-    X(FETCH, "the instruction is not in memory")    \
-    X(UNKNOWN, "the instruction is not known here") \
+#define VISOR__ASSIST_X86_REFUSALS(X)                                                             \
+    X(FETCH, "the instruction is not in memory")                                                  \
+    X(UNKNOWN, "the instruction is not known here")                                               \
+    X(XSTATE, "the vCPU has extended state that is not known here, and the instruction moves it") \
     X(SYSTEM, "the instruction needs more of the processor than registers, memory and ports")
 
 enum visor__assist_x86_refusal {

@@ -59,6 +59,31 @@ static bool is_unknown(const struct soft_insn *insn)
     return insn->feature == SOFT_FEATURE_VAES || insn->feature == SOFT_FEATURE_VPCLMULQDQ;
 }
 
+bool visor__assist_x86_is_xsave(const struct soft_insn *insn)
+{
+    return insn->feature == SOFT_FEATURE_XSAVE || insn->feature == SOFT_FEATURE_XSAVEC ||
+           insn->feature == SOFT_FEATURE_XSAVEOPT;
+}
+
+uint16_t visor__assist_x86_clears(const struct soft_insn *insn)
+{
+    uint16_t registers = 0;
+
+    if ((insn->prefixes & SOFT_PREFIX_VEX) == 0)
+        return 0;
+    /* What sets flags has no destination among its operands, but these write XMM0. */
+    if (insn->id == SOFT_INSN_PCMPESTRM || insn->id == SOFT_INSN_PCMPISTRM)
+        return 1;
+    for (unsigned i = 0; i < insn->operand_count && insn->flags_written == 0; i++) {
+        const bool is_mask = i == 2 && insn->memory.vsib != 0;
+
+        if ((i == 0 || is_mask) && (insn->operand[i].kind == SOFT_OPERAND_XMM ||
+                                    insn->operand[i].kind == SOFT_OPERAND_YMM))
+            registers |= (uint16_t)(1u << insn->operand[i].reg);
+    }
+    return registers;
+}
+
 static unsigned pieces_of(const struct soft_insn *insn)
 {
     const unsigned all = VISOR__ASSIST_X86_FPU | VISOR__ASSIST_X86_YMM;
@@ -67,6 +92,8 @@ static unsigned pieces_of(const struct soft_insn *insn)
     /* With general registers, although they came with vectors. */
     if (insn->id == SOFT_INSN_MOVNTI || insn->id == SOFT_INSN_CRC32)
         return 0;
+    if (visor__assist_x86_is_xsave(insn))
+        return all;
     switch (insn->feature) {
     case SOFT_FEATURE_ADX:
     case SOFT_FEATURE_BASE:
@@ -87,9 +114,6 @@ static unsigned pieces_of(const struct soft_insn *insn)
     case SOFT_FEATURE_SMAP: return 0;
     /* Of conditional moves of both kinds, and FCOMI. */
     case SOFT_FEATURE_CMOV: return has_operand(insn, SOFT_OPERAND_ST) ? VISOR__ASSIST_X86_FPU : 0;
-    case SOFT_FEATURE_XSAVE:
-    case SOFT_FEATURE_XSAVEC:
-    case SOFT_FEATURE_XSAVEOPT: return all;
     /* Upper halves of YMM are cleared by all VEX instructions, and left alone by the others. */
     default: return vex ? all : VISOR__ASSIST_X86_FPU;
     }

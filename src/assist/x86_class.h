@@ -9,5 +9,9 @@
 /* pieces: a mask of enum visor__assist_x86_piece, beside REGS and SREGS. */
 enum visor__assist_x86_refusal visor__assist_x86_classify(unsigned *pieces,
                                                           const struct soft_insn *insn);
+/* Whether it moves all of the extended state, or tells what there is: XSAVE and its kin. */
+bool visor__assist_x86_is_xsave(const struct soft_insn *insn);
+/* Vector registers of which it clears all bits above those that it writes: bit n, register n. */
+uint16_t visor__assist_x86_clears(const struct soft_insn *insn);
 
 #endif

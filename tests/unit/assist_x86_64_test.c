@@ -600,9 +600,61 @@ TEST(a_ymm_register)
     CHECK_INT(RUN("\xc5\xfe\x7f\x1b"), VISOR_EXIT_NONE); /* vmovdqu [rbx], ymm3 */
     CHECK_INT(machine->logged, 4);
     CHECK_INT(in_device(X86_DEVICE + 0x218, 8), UINT64_C(0xa3a3a3a3a3a3a3a3));
+    CHECK_INT(machine->changes.zmm, 0);
     CHECK_INT(RUN("\xc5\xf8\x10\x23"), VISOR_EXIT_NONE); /* vmovups xmm4, [rbx] */
-    CHECK_INT(machine->changes.ymm, 1 << 4);             /* cleared */
+    CHECK_INT(machine->changes.zmm, 1 << 4);
+    CHECK_INT(machine->changes.ymm, 1 << 4); /* cleared */
     CHECK_INT(machine->vcpu.ymm_high[4][0], 0);
+    x86_free(machine);
+}
+
+TEST(what_is_above_ymm)
+{
+    static const struct {
+        const char *code;
+        uint16_t cleared;
+    } cases[] = {
+        {"\xc5\xfc\x10\x0b", 1 << 1},                  /* vmovups ymm1, [rbx] */
+        {"\xc5\x7c\x10\x0b", 1 << 9},                  /* vmovups ymm9, [rbx] */
+        {"\x0f\x10\x0b\x90", 0},                       /* movups xmm1, [rbx] */
+        {"\xc5\xfc\x11\x0b", 0},                       /* vmovups [rbx], ymm1 */
+        {"\xc5\xf8\x2e\x0b", 0},                       /* vucomiss xmm1, [rbx] */
+        {"\xc4\xe2\x7d\x17\x0b", 0},                   /* vptest ymm1, [rbx] */
+        {"\xc4\xe3\x79\x62\x0b\x00", 1},               /* vpcmpistrm xmm1, [rbx], 0 */
+        {"\xc5\xf4\x58\x13", 1 << 2},                  /* vaddps ymm2, ymm1, [rbx] */
+        {"\xc4\xe2\x65\x90\x0c\x13", 1 << 1 | 1 << 3}, /* vpgatherdd ymm1, [rbx + ymm2], ymm3 */
+        {"\xc4\xe2\x70\xf2\x03", 0},                   /* andn eax, ecx, [rbx] */
+    };
+
+    set_up();
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        machine->vcpu.regs.rip = X86_CODE;
+        memset(machine->vcpu.fpu.xmm[2], 0, 16);
+        memset(machine->vcpu.ymm_high[2], 0, 16);
+        CHECK_INT(x86_run(machine, cases[i].code, strlen(cases[i].code) + (i == 6)),
+                  VISOR_EXIT_NONE);
+        CHECK_INT(machine->injects, 0);
+        CHECK_INT(machine->changes.zmm, cases[i].cleared);
+    }
+    *x86_pte(machine, X86_DEVICE) = 0;
+    CHECK_INT(x86_run(machine, cases[0].code, 4), VISOR_EXIT_NONE);
+    check_exception(14, 0);
+    CHECK_INT(machine->changes.zmm, 0);
+    x86_free(machine);
+}
+
+TEST(extended_state_that_is_not_known)
+{
+    static const char *const codes[] = {"\x0f\xae\x23", "\x0f\xae\x2b", "\x0f\xae\x33",
+                                        "\x0f\x01\xd0"}; /* xsave, xrstor, xsaveopt, xgetbv */
+
+    set_up();
+    machine->vcpu.xcr0 = 0xe7;
+    for (unsigned i = 0; i < 4; i++) {
+        CHECK_INT(x86_run(machine, codes[i], 3), VISOR_EXIT_INTERNAL_ERROR);
+        CHECK_INT(machine->exit.internal.suberror, VISOR__ASSIST_X86_REFUSED_XSTATE);
+        CHECK_INT(machine->logged + machine->sets, 0);
+    }
     x86_free(machine);
 }
 
