@@ -56,7 +56,7 @@ int visor__assist_x86_create(struct visor__assist_x86 **out, visor_vm *vm,
                              unsigned gpa_bits)
 {
     const size_t size = (sizeof(struct visor__assist_x86) + 63) / 64 * 64;
-    struct visor__assist_x86 *assist = aligned_alloc(64, size);
+    struct visor__assist_x86 *assist = visor__os_alloc(64, size);
     struct soft_cpu *cpu;
 
     if (assist == NULL)
@@ -71,12 +71,12 @@ int visor__assist_x86_create(struct visor__assist_x86 **out, visor_vm *vm,
     cpu->exit = &assist->ignored;
     cpu->stamp = 1;
     if (visor__mutex_init(&assist->machine.exchange_lock) < 0) {
-        free(assist);
+        visor__os_free(assist);
         return visor__error(VISOR_ENOMEM, "", "assist", "a lock");
     }
     if (soft_blocks_create(cpu, BLOCK_BYTES) < 0) {
         visor__mutex_destroy(&assist->machine.exchange_lock);
-        free(assist);
+        visor__os_free(assist);
         return visor__error(VISOR_ENOMEM, "", "assist", "%u bytes", BLOCK_BYTES);
     }
     soft_tlb_init(cpu);
@@ -93,7 +93,7 @@ void visor__assist_x86_free(struct visor__assist_x86 *assist)
     soft_blocks_destroy(&assist->cpu);
     visor__mutex_destroy(&assist->machine.exchange_lock);
     free(assist->machine.ranges);
-    free(assist);
+    visor__os_free(assist);
 }
 
 void visor__assist_x86_set_apic_page(struct visor__assist_x86 *assist, uint64_t gpa)

@@ -335,7 +335,7 @@ int soft_step_bytes(struct soft_cpu *cpu, const uint8_t *bytes, unsigned length)
 
 unsigned soft_fetch_bytes(uint8_t out[SOFT_INSN_MAX_LENGTH], struct soft_cpu *cpu)
 {
-    if (setjmp(cpu->leave) != 0)
+    if (visor__setjmp(cpu->leave) != 0)
         return 0;
     return soft_block_read(out, cpu);
 }
