@@ -93,9 +93,10 @@ static void make_tables(void)
 
 static void make_gates(void)
 {
-    size_t save = (size_t)(silicon_guest_save - silicon_guest_load);
+    size_t save = (size_t)((uintptr_t)silicon_guest_save - (uintptr_t)silicon_guest_load);
 
-    memcpy(ram + TEXT, silicon_guest_load, (size_t)(silicon_guest_end - silicon_guest_load));
+    memcpy(ram + TEXT, silicon_guest_load,
+           (size_t)((uintptr_t)silicon_guest_end - (uintptr_t)silicon_guest_load));
     silicon_put(ram + GDT + 0x10, UINT64_C(0x00af9b000000ffff), 8);
     silicon_put(ram + GDT + 0x18, UINT64_C(0x00cf93000000ffff), 8);
     silicon_put(ram + GDT + 0x28, UINT64_C(0x00cff3000000ffff), 8);

@@ -469,8 +469,8 @@ static void print_case(uint64_t seed)
     for (unsigned i = 0; i < insn.length; i++)
         printf(" %02x", code[i]);
     printf(", %u and %u accesses, exceptions %u and %u\n", machine->logged, other->logged,
-           machine->injects != 0 ? machine->exception.vector : 256,
-           other->injects != 0 ? other->exception.vector : 256);
+           machine->injects != 0 ? machine->exception.vector : 256u,
+           other->injects != 0 ? other->exception.vector : 256u);
 }
 
 static bool set_up(void)

@@ -133,7 +133,7 @@ static void write_at(void *at)
 
 static void divide_by_zero(void *at)
 {
-    volatile int zero = 0;
+    static volatile int zero;
 
     (void)at;
     zero = 1 / zero;
