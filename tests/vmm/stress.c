@@ -86,7 +86,7 @@ static int as_child(const char *number)
 {
     printf("child %s", number);
     fflush(stdout);
-    return atoi(number) * 37 & 0x7f;
+    return (int)(strtol(number, NULL, 10) * 37 & 0x7f);
 }
 
 /* ---- signals ---- */
@@ -208,7 +208,7 @@ static void *thread_main(void *argument)
         pthread_mutex_lock(&lock);
         while (turn != number)
             pthread_cond_wait(&turned, &lock);
-        locked_sum = mix_value(locked_sum, (uint64_t)(number + i));
+        locked_sum = mix_value(locked_sum, (uint64_t)number + (uint64_t)i);
         turn = (turn + 1) % THREADS;
         pthread_cond_broadcast(&turned);
         pthread_mutex_unlock(&lock);
