@@ -41,8 +41,8 @@ typedef struct visor_snapshot_config {
  * Saves the VM: clock, vCPUs, interrupt chips, guest memory (slots added later are the caller's).
  * No vCPU may be inside visor_vcpu_run(). Every vCPU is settled first: what visor_exit holds is taken
  * as the answer to its last exit, so answer that before; ESTATE if the same instruction has further
- * accesses to be answered. The VM can go on running afterwards.
- * config may be NULL.
+ * accesses to be answered. The VM can go on running afterwards. EUNSUPPORTED: the state of its vCPUs
+ * cannot be read (VISOR_CAP_SNAPSHOT); nothing is written then. config may be NULL.
  */
 VISOR_API int visor_vm_save(visor_vm *vm, const visor_stream *stream,
                             const visor_snapshot_config *config);

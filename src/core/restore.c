@@ -352,6 +352,8 @@ int visor_vcpu_restore(visor_vcpu *vcpu, const visor_stream *stream)
     int ret = check_reader(&reader);
 
     if (ret == 0)
+        ret = visor__check_snapshot(vcpu->vm, __func__);
+    if (ret == 0)
         ret = begin(&reader, vcpu->vm, CONTENTS_VCPU, &list, 0);
     return ret < 0 ? ret : take_sections(&reader, vcpu->vm, &list);
 }
@@ -366,6 +368,8 @@ int visor_vm_restore(visor_vm *vm, const visor_stream *stream, const visor_snaps
     reader.notes = (struct visor__printer){.print = how.note, .context = how.context};
     if (ret == 0)
         ret = check_reader(&reader);
+    if (ret == 0)
+        ret = visor__check_snapshot(vm, __func__);
     if (ret == 0)
         ret = visor__list_vcpus(&list, vm);
     if (ret == 0)

@@ -207,11 +207,23 @@ static int check_writer(const struct writer *writer)
     return visor__error(VISOR_EINVAL, "", writer->operation, "the stream cannot write");
 }
 
+int visor__check_snapshot(visor_vm *vm, const char *operation)
+{
+    if (visor_vm_cap(vm, VISOR_CAP_SNAPSHOT) > 0)
+        return 0;
+    return visor__error(VISOR_EUNSUPPORTED, vm->hv->backend->name, operation, "%s",
+                        vm->hv->backend->vcpu->get_state == NULL
+                            ? "the state of its vCPUs cannot be read"
+                            : "the state of a protected VM is not the host's to read");
+}
+
 int visor_vcpu_save(visor_vcpu *vcpu, const visor_stream *stream)
 {
     struct writer writer = {.stream = stream, .operation = __func__};
     int ret = check_writer(&writer);
 
+    if (ret == 0)
+        ret = visor__check_snapshot(vcpu->vm, __func__);
     if (ret == 0)
         ret = settle(vcpu, __func__);
     if (ret == 0)
@@ -231,6 +243,8 @@ int visor_vm_save(visor_vm *vm, const visor_stream *stream, const visor_snapshot
 
     if (ret == 0)
         ret = check_writer(&writer);
+    if (ret == 0)
+        ret = visor__check_snapshot(vm, __func__);
     if (ret == 0)
         ret = visor__list_vcpus(&list, vm);
     /* All before any: handlers that settling calls may still change the others' interrupts. */

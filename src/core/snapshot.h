@@ -37,6 +37,9 @@ struct visor__vcpu_list {
 };
 int visor__list_vcpus(struct visor__vcpu_list *out, visor_vm *vm);
 
+/* EUNSUPPORTED if a snapshot of the VM would lack what its vCPUs hold. */
+int visor__check_snapshot(visor_vm *vm, const char *operation);
+
 /* ESTATE if the vCPU is inside visor_vcpu_run(). */
 int visor__check_stopped(const visor_vcpu *vcpu, const char *operation);
 
