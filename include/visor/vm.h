@@ -39,7 +39,8 @@ typedef struct visor_vm_config {
     uint32_t split_pins;          /* pins of the outer I/O APIC of a split chip; 0: 24 */
     uint32_t dirty_ring_entries;  /* power of two: log dirty pages in per-vCPU rings; 0: bitmap */
     /* Width of guest-physical addresses, at most VISOR_CAP_GPA_BITS of the hypervisor. 0: its own
-     * choice, wide enough for the memory. Only Arm's can be narrower than the host's. */
+     * choice, wide enough for the memory. Only Arm's can be narrower than the host's, and not
+     * everywhere (EUNSUPPORTED). */
     uint32_t gpa_bits;
     bool no_read_only;            /* answer 0 for VISOR_CAP_READ_ONLY */
     bool no_pit;                  /* kernel irqchip without the interval timer */

@@ -131,6 +131,12 @@ static int add_io_event(visor_vm *vm, const visor_io_event *io_event)
 
     if (io_event->space != VISOR_MMIO)
         return visor__error(VISOR_EUNSUPPORTED, "gunyah", op, "the guest has no ports");
+    if (io_event->length != 0 && !io_event->match) {
+        visor__error(VISOR_EUNSUPPORTED, "gunyah", op,
+                     "address 0x%llx: the driver signals for writes of other lengths than %u, too",
+                     (ull)io_event->address, io_event->length);
+        return visor__error_hint("take any length (0), or one value (match)");
+    }
     ret = gunyah_add_function(vm, GUNYAH_FN_IOEVENTFD, &native, sizeof(native));
     return ret < 0 ? gunyah_error(op, -ret, "address 0x%llx, %u bytes", (ull)io_event->address,
                                   io_event->length)

@@ -26,6 +26,10 @@ static int create(visor_vm *vm)
                      "firmware that the VMM brings along");
         return visor__error_hint("VISOR_PROTECTED has the hypervisor's own");
     }
+    if (vm->config.gpa_bits != 0 && vm->config.gpa_bits != gunyah_cap(vm->hv, VISOR_CAP_GPA_BITS))
+        return visor__error(VISOR_EUNSUPPORTED, "gunyah", "visor_vm_create",
+                            "guest addresses of %u bits: a VM has %d, and the driver is not told",
+                            vm->config.gpa_bits, (int)gunyah_cap(vm->hv, VISOR_CAP_GPA_BITS));
     ret = visor__linux_ioctl(gunyah_hv_of(vm->hv)->fd, GUNYAH_CREATE_VM, 0);
     if (ret < 0)
         return gunyah_error("GUNYAH_CREATE_VM", -ret, "%s", "");

@@ -129,6 +129,7 @@ static const struct twin halla = {
     .cap_protected = HVM_CAP_PROTECTED_VM,
     .max_vcpus = HVM_MAX_VCPUS,
     .max_slots = HVM_MAX_MEM_REGION,
+    .narrow_vms = true,
     .exits = exits,
     .vm_type = vm_type,
 };

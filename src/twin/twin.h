@@ -44,6 +44,7 @@ struct twin {
     uint64_t cap_gpa_size, cap_protected;
     uint32_t max_vcpus, max_slots;
     bool swiotlb_region;           /* the guest's bounce buffer is a region of its own */
+    bool narrow_vms;               /* a VM's type carries the width of its addresses */
     bool protect_after_firmware;   /* naming the firmware's region does not protect yet */
     const struct twin_exit *exits; /* ended by native 0 */
     /* The argument of create_vm. */

@@ -15,8 +15,14 @@ typedef unsigned long long ull;
 static int create(visor_vm *vm)
 {
     const struct twin *twin = twin_of(vm);
-    int ret = visor__linux_ioctl(twin_hv_of(vm->hv)->fd, twin->create_vm.number, twin->vm_type(vm));
+    unsigned bits = twin_hv_of(vm->hv)->gpa_bits;
+    int ret;
 
+    if (!twin->narrow_vms && vm->config.gpa_bits != 0 && vm->config.gpa_bits != bits)
+        return visor__error(VISOR_EUNSUPPORTED, twin->name, "visor_vm_create",
+                            "guest addresses of %u bits: a VM has %u, and its type does not tell",
+                            vm->config.gpa_bits, bits);
+    ret = visor__linux_ioctl(twin_hv_of(vm->hv)->fd, twin->create_vm.number, twin->vm_type(vm));
     if (ret == -ENXIO || ret == -ENODEV) {
         visor__error_native(VISOR_EDISABLED, twin->name, twin->create_vm.name, VISOR_NATIVE_ERRNO,
                             -ret, "the driver is there, the hypervisor is not");
@@ -37,6 +43,8 @@ static void destroy(visor_vm *vm)
 
 static int64_t vm_cap(visor_vm *vm, visor_cap cap)
 {
+    if (cap == VISOR_CAP_GPA_BITS && vm->config.gpa_bits != 0)
+        return vm->config.gpa_bits;
     return twin_hv_cap(vm->hv, cap);
 }
 

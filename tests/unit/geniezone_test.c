@@ -656,7 +656,9 @@ TEST(refusals)
     visor_aarch64_config config = VISOR_AARCH64_CONFIG_INIT;
     visor_slot_config slot_config = VISOR_SLOT_CONFIG_INIT;
     visor_mapping *mapping = NULL, *back;
+    visor_vm_config narrow = with_gic;
     visor_vcpu *vcpu;
+    visor_vm *vm;
     uint32_t slot;
     uint64_t clock;
 
@@ -693,6 +695,9 @@ TEST(refusals)
         CHECK_INT(visor_vm_balloon_inflate(box.vm, RAM, 0x1000), VISOR_EUNSUPPORTED);
         CHECK_INT(visor_vm_enable_hypercalls(box.vm, 0, 1), VISOR_EUNSUPPORTED);
         CHECK_INT(visor_vm_get_clock(&clock, box.vm), VISOR_EUNSUPPORTED);
+        narrow.gpa_bits = 36;
+        CHECK_INT(visor_vm_create(&vm, box.hv, box.memory, &narrow), VISOR_EUNSUPPORTED);
+        CHECK(strstr(visor_error_last()->detail, "36 bits") != NULL);
     }
     stop();
 }

@@ -366,8 +366,8 @@ TEST(a_failed_start_is_final)
 TEST(doorbells_are_kept_in_order)
 {
     int events[3];
-    const char *names[] = {"bell-1", "bell-5", "bell-1f"};
-    int node, at = 0;
+    const char *names[] = {"bell-1", "bell-5", "bell-1f", "shm-2"};
+    int node, at = 0, n = 0;
     void *tree;
 
     for (int i = 0; i < 3; i++)
@@ -390,12 +390,11 @@ TEST(doorbells_are_kept_in_order)
         node = fdt_path_offset(tree, "/gunyah-vm-config/vdevices");
         fdt_for_each_subnode(at, tree, node)
         {
-            static int n;
-
-            if (n < 3)
+            if (n < 4)
                 CHECK_STR(fdt_get_name(tree, at, NULL), names[n]);
             n++;
         }
+        CHECK_INT(n, 4); /* none of the doorbell that was removed */
     }
     stop();
     for (int i = 0; i < 3; i++)
@@ -419,6 +418,10 @@ TEST(io_events)
         CHECK_INT(((const struct gunyah_fn_desc *)driver_call(GUNYAH_VM_REMOVE_FUNCTION, 0)->bytes)
                       ->arg_size,
                   32);
+        /* The driver would signal for a write of any length. */
+        io_event.match = false;
+        CHECK_INT(visor_vm_add_io_event(box.vm, &io_event), VISOR_EUNSUPPORTED);
+        CHECK(strstr(visor_error_last()->detail, "other lengths than 4") != NULL);
         io_event.space = VISOR_PIO;
         CHECK_INT(visor_vm_add_io_event(box.vm, &io_event), VISOR_EUNSUPPORTED);
     }
@@ -556,6 +559,10 @@ TEST(refusals)
         CHECK_INT(native, 0);
         vm_config.protection = VISOR_PROTECTED_CUSTOM_FIRMWARE;
         CHECK_INT(visor_vm_create(&vm, box.hv, box.memory, &vm_config), VISOR_EUNSUPPORTED);
+        vm_config.protection = VISOR_UNPROTECTED;
+        vm_config.gpa_bits = 36;
+        CHECK_INT(visor_vm_create(&vm, box.hv, box.memory, &vm_config), VISOR_EUNSUPPORTED);
+        CHECK(strstr(visor_error_last()->detail, "36 bits") != NULL);
         CHECK_OK(boot_at(RAM));
         CHECK_INT(visor_vcpu_run(box.vcpu), VISOR_EXIT_SYSTEM_EVENT);
         config.gpa += PAGE;

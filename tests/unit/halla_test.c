@@ -106,6 +106,12 @@ TEST(types_of_vms)
     if (start(&config))
         CHECK_INT(driver_call(HVM_CREATE_VM, 0)->value, 40); /* the driver did not say */
     stop();
+    config.gpa_bits = 36;
+    if (start(&config)) {
+        CHECK_INT(driver_call(HVM_CREATE_VM, 0)->value, 36);
+        CHECK_INT(visor_vm_cap(box.vm, VISOR_CAP_GPA_BITS), 36);
+    }
+    stop();
     kernel.gpa_bits = 36;
     config = protection(VISOR_PROTECTED);
     if (start(&config)) {
