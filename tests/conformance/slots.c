@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Memory slots: adding, removing, and what backs them. The same on every architecture. */
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "guest.h"
@@ -165,20 +166,61 @@ CASE(slots, replace_while_guest_lives,
     CHECK_EQ(GUEST_FINISH(g), 3);
 }
 
-CASE(slots, borrowed, "the caller's own memory as a slot")
+/* Memory of the caller's between two pages without access, so that it is a mapping of its own. */
+static uint64_t *map_own(uint64_t length)
 {
-    static _Alignas(65536) uint64_t own[8192];
+    const uint64_t page = page_size();
+    uint8_t *host = mmap(NULL, length + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    CHECK(host != MAP_FAILED);
+    CHECK(mprotect(host + page, length, PROT_READ | PROT_WRITE) == 0);
+    return (uint64_t *)(void *)(host + page);
+}
+
+static uint32_t add_borrowed(struct guest *g, void *host, uint64_t length)
+{
     visor_slot_config config = VISOR_SLOT_CONFIG_INIT;
     visor_mapping *mapping;
     uint32_t slot;
 
-    guest_start(g, guest_store[3], guest_hole + 24, 0x77, 0, NULL);
-    CHECK_OK(visor_mapping_create_borrowed(&mapping, own, sizeof(own)));
-    CHECK(visor_mapping_host(mapping) == own);
+    CHECK_OK(visor_mapping_create_borrowed(&mapping, host, length));
+    CHECK(visor_mapping_host(mapping) == host);
     config.gpa = guest_hole;
     CHECK_OK(visor_vm_add_slot(&slot, g->vm, mapping, &config));
+    return slot;
+}
+
+CASE(slots, borrowed, "the caller's own memory as a slot")
+{
+    const uint64_t length = 4 * page_size();
+    uint64_t *own = map_own(length);
+
+    guest_start(g, guest_store[3], guest_hole + 24, 0x77, 0, NULL);
+    add_borrowed(g, own, length);
     GUEST_FINISH(g);
     CHECK_EQ(own[3], 0x77);
+}
+
+CASE(slots, borrowed_part, "a part of a mapping of the caller's, which may be used in parts")
+{
+    const uint64_t length = 4 * page_size();
+    uint64_t *own = map_own(2 * length);
+
+    guest_start(g, guest_store[3], guest_hole + 24, 0x77, 0, NULL);
+    add_borrowed(g, own, length);
+    GUEST_FINISH(g);
+    CHECK_EQ(own[3], 0x77);
+}
+
+CASE(slots, borrowed_back, "removed, the caller's own memory is as the guest has left it")
+{
+    const uint64_t length = 4 * page_size();
+    uint64_t *own = map_own(length);
+    uint32_t slot;
+
+    guest_start(g, guest_store[3], guest_hole + 24, 0x77, 0, NULL);
+    slot = add_borrowed(g, own, length);
+    GUEST_FINISH(g);
     drop_slot(g, slot);
     CHECK_EQ(own[3], 0x77);
 }
@@ -199,7 +241,7 @@ CASE(slots, many, "several hundred slots at a time")
     CHECK_EQ(GUEST_FINISH(g), 299);
 }
 
-CASE(slots, file, "a file as a slot: reads, writes, sync, page-out, discard")
+CASE(slots, file, "a file as a slot: reads, writes, sync")
 {
     const uint64_t page = page_size();
     visor_slot_config config = VISOR_SLOT_CONFIG_INIT;
@@ -219,6 +261,24 @@ CASE(slots, file, "a file as a slot: reads, writes, sync, page-out, discard")
     CHECK_OK(visor_vm_slot_sync(g->vm, slot, 0, 2 * page));
     file_read(file, page, &value, 8);
     CHECK_EQ(value, 0xbeef);
+    file_close(file);
+}
+
+CASE(slots, file_paged, "a file as a slot: page-out, discard")
+{
+    const uint64_t page = page_size();
+    visor_slot_config config = VISOR_SLOT_CONFIG_INIT;
+    visor_file file = file_create(2 * page);
+    uint64_t value = 0xbeef;
+    visor_mapping *mapping;
+    uint32_t slot;
+
+    guest_start(g, guest_load[3], guest_hole, 0, 0, NULL);
+    file_write(file, page, &value, 8);
+    CHECK_OK(visor_mapping_create_file(&mapping, file, page, page, true));
+    config.gpa = guest_hole;
+    CHECK_OK(visor_vm_add_slot(&slot, g->vm, mapping, &config));
+    CHECK_EQ(GUEST_FINISH(g), 0xbeef);
     CHECK_OK(visor_vm_slot_page_out(g->vm, slot, 0, page));
     guest_restart(g, g->vcpu, guest_load[3], guest_hole, 0, 0);
     CHECK_EQ(GUEST_FINISH(g), 0xbeef);

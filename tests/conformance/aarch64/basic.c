@@ -12,6 +12,13 @@ CASE(basic, minimal, "adds two registers and says so")
     arm_start(g, &(struct arm_setup){.code = &add_two, .x = {0x1111111122222222u, 0x10}}, NULL,
               NULL);
     CHECK_EQ(GUEST_FINISH(g), 0x1111111122222232u);
+}
+
+CASE(basic, read_back, "what a program has left in registers can be read")
+{
+    arm_start(g, &(struct arm_setup){.code = &add_two, .x = {0x1111111122222222u, 0x10}}, NULL,
+              NULL);
+    GUEST_FINISH(g);
     CHECK_EQ(CHECK_OK(visor_vcpu_settle(g->vcpu)), VISOR_EXIT_NONE);
     CHECK_EQ(arm_regs(g->vcpu).x[3], 0x1111111122222232u);
     CHECK_EQ(arm_regs(g->vcpu).pc, guest_code + 3 * 4);
@@ -63,7 +70,44 @@ CASE(basic, all_registers, "X0 to X30, each with its own value, and none of them
 VISOR_GUEST_ASM(test_flags,
                 "cset x3, eq; cset x4, cs; bfi x3, x4, #1, #1; adds x5, x0, x1;" DONE AGAIN);
 
-CASE(basic, flags, "condition flags go both ways")
+/* x30: where to. */
+VISOR_GUEST_ASM(store_registers,
+                "stp x0, x1, [x30]; stp x2, x3, [x30, #16]; stp x4, x5, [x30, #32];"
+                "stp x6, x7, [x30, #48]; stp x8, x9, [x30, #64];"
+                "stp x10, x11, [x30, #80]; stp x12, x13, [x30, #96];"
+                "stp x14, x15, [x30, #112]; stp x16, x17, [x30, #128];"
+                "stp x18, x19, [x30, #144]; stp x20, x21, [x30, #160];"
+                "stp x22, x23, [x30, #176]; stp x24, x25, [x30, #192];"
+                "stp x26, x27, [x30, #208]; stp x28, x29, [x30, #224];"
+                "mrs x3, sp_el0; str x3, [x30, #240]; mov x3, #0;" DONE AGAIN);
+
+CASE(basic, registers_set, "X0 to X30 and SP, each with a value of its own, as the guest sees them")
+{
+    visor_aarch64_regs regs = {
+        .sp = 0x5555666677778880u, .pc = guest_code, .pstate = ARM_PSTATE_EL1H | ARM_PSTATE_DAIF};
+
+    for (unsigned i = 0; i < 30; i++)
+        regs.x[i] = 0x0123456789abcd00u * (i + 1) + i;
+    regs.x[30] = guest_data;
+    arm_start(g, &(struct arm_setup){.code = &store_registers}, NULL, NULL);
+    CHECK_OK(visor_aarch64_set_regs(g->vcpu, &regs));
+    CHECK_EQ(GUEST_FINISH(g), 0);
+    for (unsigned i = 0; i < 30; i++)
+        CHECK_EQ(peek(g, guest_data + 8 * i, 8), regs.x[i]);
+    CHECK_EQ(peek(g, guest_data + 240, 8), regs.sp);
+}
+
+CASE(basic, flags, "condition flags, as the guest sees them")
+{
+    arm_start(g,
+              &(struct arm_setup){.code = &test_flags,
+                                  .x = {INT64_MAX, 1},
+                                  .pstate = 0x60000000u | ARM_PSTATE_EL1H | ARM_PSTATE_DAIF},
+              NULL, NULL);
+    CHECK_EQ(GUEST_FINISH(g), 3); /* Z and C were set */
+}
+
+CASE(basic, flags_read_back, "condition flags go both ways")
 {
     arm_start(g,
               &(struct arm_setup){.code = &test_flags,
@@ -100,12 +144,20 @@ CASE(basic, stack_pointers, "SP_EL0 and SP_EL1 are two registers")
 VISOR_GUEST_ASM(undefined, "nop; udf #0;" AGAIN);
 VISOR_GUEST_ASM(tell_syndrome, "mrs x3, esr_el1;" DONE AGAIN);
 
+VISOR_GUEST_ASM(tell_link, "mrs x3, elr_el1;" DONE AGAIN);
+
 CASE(basic, own_exceptions, "an undefined instruction is the guest's own affair")
 {
     arm_start(g, &(struct arm_setup){.code = &undefined}, NULL, NULL);
     arm_set_vector(g, g->vcpu, 0x200, &tell_syndrome);
     CHECK_EQ(GUEST_FINISH(g) >> 26, 0); /* unknown reason */
-    CHECK_EQ(arm_reg(g->vcpu, ARM_ELR_EL1), guest_code + 4);
+}
+
+CASE(basic, exception_link, "an exception leads back to the instruction that it came from")
+{
+    arm_start(g, &(struct arm_setup){.code = &undefined}, NULL, NULL);
+    arm_set_vector(g, g->vcpu, 0x200, &tell_link);
+    CHECK_EQ(GUEST_FINISH(g), guest_code + 4);
 }
 
 VISOR_GUEST_ASM(read_counter, "isb; mrs x3, cntvct_el0; isb; mrs x4, cntvct_el0; sub x4, x4, x3;"

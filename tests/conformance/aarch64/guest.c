@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "arm.h"
+#include "entry.h"
 
 /* ---- set-ups of guests that are about AArch64 ---- */
 
@@ -17,7 +17,8 @@ uint64_t arm_reg(visor_vcpu *vcpu, uint32_t reg)
 
 void arm_set_reg(visor_vcpu *vcpu, uint32_t reg, uint64_t value)
 {
-    CHECK_OK(visor_aarch64_set_reg(vcpu, reg, value));
+    if (!entry_take_reg(vcpu, reg, value, true))
+        CHECK_OK(visor_aarch64_set_reg(vcpu, reg, value));
 }
 
 visor_aarch64_regs arm_regs(visor_vcpu *vcpu)
@@ -26,22 +27,6 @@ visor_aarch64_regs arm_regs(visor_vcpu *vcpu)
 
     CHECK_OK(visor_aarch64_get_regs(&regs, vcpu));
     return regs;
-}
-
-/* Sets the registers. A hypervisor that starts guests its own way is told where, once; it finds no
- * device tree and has to do without. */
-static void enter(visor_vcpu *vcpu, const visor_aarch64_regs *regs)
-{
-    const visor_aarch64_boot boot = {
-        .size = sizeof(boot), .entry_gpa = regs->pc, .tree_gpa = ARM_ROOM, .tree_length = 0x10000};
-
-    int ret;
-
-    CHECK_OK(visor_aarch64_set_regs(vcpu, regs));
-    if (visor_vm_cap(visor_vcpu_vm(vcpu), VISOR_CAP_BOOT_CONTEXT) == 0)
-        return;
-    ret = visor_aarch64_set_boot(visor_vcpu_vm(vcpu), &boot);
-    CHECK(ret == 0 || ret == VISOR_ESTATE); /* told before; what counts is in the registers */
 }
 
 void arm_restart(struct guest *g, visor_vcpu *vcpu, const struct arm_setup *setup)
@@ -54,7 +39,7 @@ void arm_restart(struct guest *g, visor_vcpu *vcpu, const struct arm_setup *setu
     memcpy(regs.x, setup->x, sizeof(setup->x));
     guest_settle(vcpu);
     guest_put_program(g, vcpu, setup->code);
-    enter(vcpu, &regs);
+    entry_go(vcpu, &regs);
 }
 
 void arm_start(struct guest *g, const struct arm_setup *setup, const visor_vm_config *vm,
@@ -126,22 +111,31 @@ void guest_arch_tables(struct guest *g)
 }
 
 /* Arm ARM, chapter "AArch64 System Register Descriptions". */
-void guest_arch_vcpu(struct guest *g, visor_vcpu *vcpu)
-{
-    /* Where they cannot be set, guests run with the MMU off, which is as good for most. */
-    if (visor_vm_cap(g->vm, VISOR_CAP_BOOT_CONTEXT) != 0)
-        return;
-    arm_set_reg(vcpu, ARM_MAIR_EL1, 0x00ff);
-    arm_set_reg(vcpu, ARM_TTBR0_EL1, ARM_TABLE);
+static const struct {
+    uint32_t reg;
+    uint64_t value;
+} with_mmu[] = {
+    {ARM_MAIR_EL1, 0x00ff},
+    {ARM_TTBR0_EL1, ARM_TABLE},
     /* 39 bits of 4 KiB pages, walks in write-back caches, inner shareable; no upper half; results
      * of 40 bits. */
-    arm_set_reg(vcpu, ARM_TCR_EL1,
-                25 | 1u << 8 | 1u << 10 | 3u << 12 | 25u << 16 | 1u << 23 | 2ull << 30 |
-                    2ull << 32);
-    arm_set_reg(vcpu, ARM_CPACR_EL1, 3u << 20); /* FP and SIMD do not trap */
+    {ARM_TCR_EL1,
+     25 | 1u << 8 | 1u << 10 | 3u << 12 | 25u << 16 | 1u << 23 | 2ull << 30 | 2ull << 32},
+    {ARM_CPACR_EL1, 3u << 20}, /* FP and SIMD do not trap */
     /* The bits that are 1 in version 8.0; MMU, data and instruction caches. */
-    arm_set_reg(vcpu, ARM_SCTLR_EL1, 0x30d00800u | 1u | 1u << 2 | 1u << 12);
-    if (visor_vcpu_id(vcpu) != 0) /* else it waits for PSCI */
+    {ARM_SCTLR_EL1, 0x30d00800u | 1u | 1u << 2 | 1u << 12},
+};
+
+/* Where the guest has to set them it may do without: the MMU off is as good for most. */
+void guest_arch_vcpu(struct guest *g, visor_vcpu *vcpu)
+{
+    entry_forget(g, vcpu);
+    for (unsigned i = 0; i < sizeof(with_mmu) / sizeof(with_mmu[0]); i++) {
+        if (!entry_take_reg(vcpu, with_mmu[i].reg, with_mmu[i].value, false))
+            CHECK_OK(visor_aarch64_set_reg(vcpu, with_mmu[i].reg, with_mmu[i].value));
+    }
+    /* Else it waits for PSCI. */
+    if (visor_vcpu_id(vcpu) != 0 && visor_vm_cap(g->vm, VISOR_CAP_MP_STATE) > 0)
         CHECK_OK(visor_vcpu_set_mp_state(vcpu, VISOR_MP_RUNNABLE));
 }
 
@@ -150,7 +144,7 @@ void guest_arch_enter(visor_vcpu *vcpu, uint64_t pc, uint64_t a0, uint64_t a1, u
     const visor_aarch64_regs regs = {
         .x = {a0, a1, a2}, .pc = pc, .pstate = ARM_PSTATE_EL1H | ARM_PSTATE_DAIF};
 
-    enter(vcpu, &regs);
+    entry_go(vcpu, &regs);
 }
 
 uint64_t guest_arch_far(struct guest *g, uint64_t gpa)
