@@ -237,3 +237,78 @@ CASE(features, no_memory_tags, "without memory tagging there are no tags")
     CHECK_ERROR(visor_aarch64_get_tags(tags, g->vm, guest_data, 4096), EUNSUPPORTED);
     CHECK_ERROR(visor_aarch64_set_tags(g->vm, guest_data, 4096, tags), EUNSUPPORTED);
 }
+
+/* ---- what is not there ---- */
+
+static void refused_at(struct where where, int result, const char *text)
+{
+    check_error(where, result, VISOR_EUNSUPPORTED, text);
+    if (visor_error_last()->operation[0] == '\0' || visor_error_last()->detail[0] == '\0')
+        fail_at(where, "%s: no operation, or no reason", text);
+    note("%s: %s", visor_error_last()->operation, visor_error_last()->detail);
+}
+#define REFUSED(call) refused_at(HERE, (call), #call)
+
+CASE(lacks, features, "features of the processor that are not there are refused, each by its name")
+{
+    static const struct {
+        visor_cap cap;
+        size_t offset;
+        const char *word;
+    } features[] = {
+        {VISOR_CAP_AARCH64_PMU, offsetof(visor_aarch64_config, pmu), "monitor"},
+        {VISOR_CAP_AARCH64_SVE, offsetof(visor_aarch64_config, sve), "vector"},
+        {VISOR_CAP_AARCH64_PAUTH, offsetof(visor_aarch64_config, pauth), "authentication"},
+        {VISOR_CAP_AARCH64_EL2, offsetof(visor_aarch64_config, el2), "virtualization"},
+        {VISOR_CAP_AARCH64_MTE, offsetof(visor_aarch64_config, mte), "tag"},
+        {VISOR_CAP_AARCH64_STOLEN_TIME, offsetof(visor_aarch64_config, stolen_time), "stolen"},
+    };
+
+    guest_create(g, NULL);
+    for (unsigned i = 0; i < sizeof(features) / sizeof(features[0]); i++) {
+        visor_aarch64_config config = VISOR_AARCH64_CONFIG_INIT;
+
+        if (visor_vm_cap(g->vm, features[i].cap) > 0)
+            continue;
+        config.stolen_time_gpa = guest_data;
+        config.gic_version = 3; /* for EL2 */
+        *(visor_toggle *)(void *)((char *)&config + features[i].offset) = VISOR_ON;
+        REFUSED(visor_aarch64_configure(g->vm, &config));
+        if (strstr(visor_error_last()->detail, features[i].word) == NULL)
+            FAIL("\"%s\" does not name it: %s", visor_error_last()->detail, features[i].word);
+    }
+    CHECK_OK(visor_aarch64_configure(g->vm, NULL));
+    if (visor_vm_cap(g->vm, VISOR_CAP_AARCH64_COUNTER_OFFSET) <= 0)
+        REFUSED(visor_aarch64_set_counter_offset(g->vm, 0));
+    if (visor_vm_cap(g->vm, VISOR_CAP_AARCH64_MTE) <= 0)
+        CHECK(visor_aarch64_get_tags(&(uint8_t){0}, g->vm, guest_data, 16) < 0);
+}
+
+CASE(lacks, registers, "state that cannot be read or set is refused, and the guest goes on")
+{
+    visor_aarch64_regs regs;
+    visor_aarch64_fpsimd fp = {0};
+    visor_aarch64_events events = {0};
+    visor_aarch64_features features;
+    visor_reg list[4] = {{0}};
+    uint64_t vector[2] = {0};
+
+    arm_start(g, &(struct arm_setup){.code = &nothing}, NULL, NULL);
+    if (visor_aarch64_get_regs(&regs, g->vcpu) < 0) {
+        REFUSED(visor_aarch64_get_regs(&regs, g->vcpu));
+        REFUSED(visor_aarch64_get_fpsimd(&fp, g->vcpu));
+        REFUSED(visor_aarch64_set_fpsimd(g->vcpu, &fp));
+        REFUSED(visor_aarch64_get_vector(vector, g->vcpu, 0));
+        REFUSED(visor_aarch64_set_vector(g->vcpu, 0, vector));
+        REFUSED(visor_aarch64_get_sysregs(list, 4, g->vcpu));
+        REFUSED(visor_aarch64_get_caches(list, 4, g->vcpu));
+        REFUSED(visor_aarch64_set_caches(g->vcpu, list, 1));
+        REFUSED(visor_aarch64_get_firmware(list, 4, g->vcpu));
+        REFUSED(visor_aarch64_set_firmware(g->vcpu, list, 1));
+        REFUSED(visor_aarch64_get_events(&events, g->vcpu));
+        REFUSED(visor_aarch64_set_events(g->vcpu, &events));
+        REFUSED(visor_aarch64_get_features(&features, g->vcpu));
+        REFUSED(visor_vcpu_reset(g->vcpu));
+    }
+    CHECK_EQ(GUEST_FINISH(g), 0);
+}
