@@ -29,7 +29,6 @@ check "linux: a kernel, an initrd and a disk are at hand" prepare
 images=$build/tests/doubles
 boots -s 2 -m 1024 -f "$work/disk.img" -f "$work/Image" -f "$work/initrd" \
     -f "$images/protected_image" -f "$images/firmware_image" <<'BOOTS'
-unset VISOR_DOUBLE_LOG # of ten thousands of calls
 limit=300
 for hypervisor in geniezone gunyah halla; do
     boot $hypervisor -m 256 -c 2 -i initrd -b path=disk.img -p "quiet visor.token=ON-$hypervisor" Image
