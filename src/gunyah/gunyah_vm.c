@@ -58,6 +58,11 @@ static int native_cap(int64_t *out, visor_vm *vm, uint32_t number)
     return 0;
 }
 
+static int native_handle(visor_file *out, visor_vm *vm)
+{
+    return visor__linux_duplicate(out, gunyah_vm_of(vm)->fd, "gunyah");
+}
+
 /* ---- memory ---- */
 
 static uint32_t access_of(const struct visor__slot_map *map)
@@ -188,6 +193,7 @@ const struct visor__vm_ops gunyah_vm_ops = {
     .map = map,
     .unmap = unmap,
     .native_cap = native_cap,
+    .native_handle = native_handle,
     .seal = seal,
     .load_firmware = gunyah_load_firmware,
     .inflate = inflate,

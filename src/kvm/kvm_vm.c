@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A VM: creation, destruction, what it can do. */
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -94,12 +93,7 @@ int kvm_vm_native_cap(int64_t *out, visor_vm *vm, uint32_t number)
 
 int kvm_vm_native_handle(visor_file *out, visor_vm *vm)
 {
-    int fd = fcntl(kvm_vm_of(vm)->fd, F_DUPFD_CLOEXEC, 0);
-
-    if (fd < 0)
-        return kvm_error("fcntl(F_DUPFD_CLOEXEC)", errno, "duplicating the VM's descriptor");
-    *out = fd;
-    return 0;
+    return visor__linux_duplicate(out, kvm_vm_of(vm)->fd, "kvm");
 }
 
 int kvm_vm_create_vfio(visor_file *out, visor_vm *vm)

@@ -47,6 +47,17 @@ int visor__linux_ioctl(int fd, unsigned long request, uintptr_t argument)
     return result < 0 ? -errno : result;
 }
 
+int visor__linux_duplicate(visor_file *out, int fd, const char *backend)
+{
+    int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+    if (own < 0)
+        return visor__linux_error(backend, "fcntl(F_DUPFD_CLOEXEC)", errno,
+                                  "duplicating the VM's descriptor");
+    *out = own;
+    return 0;
+}
+
 /* The name of a group; false if /etc/group has none. Read by hand: getgrgid_r() loads plugins,
  * which a static program cannot, and not every libc can read one entry from a file. */
 static bool group_name(char *out, size_t capacity, gid_t gid)

@@ -17,6 +17,8 @@ int visor__linux_code(int err);
                         __VA_ARGS__)
 /* ioctl() that starts again after EINTR. Returns what it returned, or -errno; records nothing. */
 int visor__linux_ioctl(int fd, unsigned long request, uintptr_t argument);
+/* A duplicate of a descriptor, for a caller of the library. */
+int visor__linux_duplicate(visor_file *out, int fd, const char *backend);
 
 /* A device node, and what to say about one that cannot be used. */
 struct visor__linux_node {

@@ -48,6 +48,12 @@ static int64_t vm_cap(visor_vm *vm, visor_cap cap)
     return twin_hv_cap(vm->hv, cap);
 }
 
+/* The VM is there until this is closed, too; it has no vCPUs any more by then. */
+static int native_handle(visor_file *out, visor_vm *vm)
+{
+    return visor__linux_duplicate(out, twin_vm_of(vm)->fd, twin_of(vm)->name);
+}
+
 /* ---- memory ---- */
 
 /* What a region is for, in the hypervisor's words; nothing of a slot that is added. */
@@ -266,6 +272,7 @@ const struct visor__vm_ops twin_vm_ops = {
     .cap = vm_cap,
     .map = map,
     .unmap = unmap,
+    .native_handle = native_handle,
     .seal = seal,
     .load_firmware = load_firmware,
 };

@@ -2,6 +2,7 @@
 /* What the Geniezone backend says to its driver, and what it makes of the answers. */
 #include "driver.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <visor.h>
@@ -44,7 +45,7 @@ static int answer(unsigned long request, void *argument)
             *cap = 1;
         else
             return -EOPNOTSUPP;
-        return 0;
+        return kernel.error;
     case GZVM_CREATE_VM:
     case GZVM_CREATE_VCPU: return driver_file(1);
     case GZVM_ENABLE_CAP: return enable_cap(argument);
@@ -182,6 +183,10 @@ TEST(capabilities)
         CHECK_INT(visor_hypervisor_cap(box.hv, VISOR_CAP_MAX_VCPUS), 8);
         CHECK_INT(visor_hypervisor_cap(box.hv, VISOR_CAP_MAX_SLOTS), 10);
         CHECK_INT(visor_hypervisor_cap(box.hv, VISOR_CAP_PROTECTED), 1);
+        /* What is in memory counts only if the driver says that it is the answer. */
+        kernel.error = -EINVAL;
+        CHECK_INT(visor_hypervisor_cap(box.hv, VISOR_CAP_PROTECTED), 0);
+        kernel.error = 0;
         CHECK_INT(visor_hypervisor_cap(box.hv, VISOR_CAP_SWIOTLB_REGION), 1);
         CHECK_INT(visor_hypervisor_cap(box.hv, VISOR_CAP_BOOT_CONTEXT), 0);
         CHECK_INT(visor_hypervisor_cap(box.hv, VISOR_CAP_IRQFD_RESAMPLE), 0);
@@ -661,6 +666,8 @@ TEST(refusals)
     visor_vm *vm;
     uint32_t slot;
     uint64_t clock;
+    int64_t native;
+    visor_file file;
 
     memset(&kernel, 0, sizeof(kernel));
     if (start(&with_gic) && CHECK_OK(visor_mapping_create(&mapping, 0x3000))) {
@@ -695,6 +702,13 @@ TEST(refusals)
         CHECK_INT(visor_vm_balloon_inflate(box.vm, RAM, 0x1000), VISOR_EUNSUPPORTED);
         CHECK_INT(visor_vm_enable_hypercalls(box.vm, 0, 1), VISOR_EUNSUPPORTED);
         CHECK_INT(visor_vm_get_clock(&clock, box.vm), VISOR_EUNSUPPORTED);
+        CHECK_INT(visor_vm_set_clock(box.vm, 1), VISOR_EUNSUPPORTED);
+        CHECK_INT(visor_vm_native_cap(&native, box.vm, 0), VISOR_EUNSUPPORTED);
+        CHECK_INT(visor_vm_create_vfio(&file, box.vm), VISOR_EUNSUPPORTED);
+        CHECK_OK(visor_vm_balloon_deflate(box.vm, RAM, 0x1000));
+        CHECK_OK(visor_vm_native_handle(&file, box.vm));
+        CHECK((fcntl((int)file, F_GETFD) & FD_CLOEXEC) != 0);
+        close((int)file);
         narrow.gpa_bits = 36;
         CHECK_INT(visor_vm_create(&vm, box.hv, box.memory, &narrow), VISOR_EUNSUPPORTED);
         CHECK(strstr(visor_error_last()->detail, "36 bits") != NULL);

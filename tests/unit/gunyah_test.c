@@ -3,6 +3,7 @@
 #include "driver.h"
 
 #include <libfdt.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <visor.h>
@@ -375,6 +376,8 @@ TEST(doorbells_are_kept_in_order)
     if (start(power_off, VISOR_UNPROTECTED)) {
         CHECK_OK(visor_vm_add_irq_event(box.vm, 31, events[0], VISOR_EVENT_NONE));
         CHECK_OK(visor_vm_add_irq_event(box.vm, 9, events[1], VISOR_EVENT_NONE));
+        /* The newest driver would only warn. */
+        CHECK_INT(visor_vm_add_irq_event(box.vm, 9, events[2], VISOR_EVENT_NONE), VISOR_EEXIST);
         CHECK_OK(visor_vm_add_irq_event(box.vm, 1, events[2], VISOR_EVENT_NONE));
         CHECK_OK(visor_vm_remove_irq_event(box.vm, 9, events[1]));
         /* Removed by the very bytes it was added with. */
@@ -537,6 +540,7 @@ TEST(refusals)
     visor_vm *vm;
     uint32_t slot;
     int64_t native;
+    visor_file file;
 
     if (start(power_off, VISOR_UNPROTECTED) && CHECK_OK(visor_mapping_create(&mapping, PAGE)) &&
         CHECK_OK(visor_mapping_create(&other, PAGE))) {
@@ -557,6 +561,14 @@ TEST(refusals)
         CHECK_INT(visor_vm_cap(box.vm, VISOR_CAP_BOOT_CONTEXT), 1);
         CHECK_OK(visor_vm_native_cap(&native, box.vm, 0));
         CHECK_INT(native, 0);
+        CHECK_OK(visor_vm_native_handle(&file, box.vm));
+        CHECK((fcntl((int)file, F_GETFD) & FD_CLOEXEC) != 0);
+        close((int)file);
+        CHECK_INT(visor_vm_create_vfio(&file, box.vm), VISOR_EUNSUPPORTED);
+        CHECK_INT(visor_vm_set_clock(box.vm, 1), VISOR_EUNSUPPORTED);
+        CHECK_INT(visor_vm_enable_hypercalls(box.vm, 0, 1), VISOR_EUNSUPPORTED);
+        CHECK_INT(visor_vcpu_native_enable(box.vcpu, 0, (const uint64_t[4]){0}),
+                  VISOR_EUNSUPPORTED);
         vm_config.protection = VISOR_PROTECTED_CUSTOM_FIRMWARE;
         CHECK_INT(visor_vm_create(&vm, box.hv, box.memory, &vm_config), VISOR_EUNSUPPORTED);
         vm_config.protection = VISOR_UNPROTECTED;
