@@ -51,8 +51,14 @@ VISOR_API int visor_vm_save(visor_vm *vm, const visor_stream *stream,
  * Restores into a VM of the same architecture, memory layout, interrupt chip and vCPU ids
  * (EMISMATCH), fresh or used, on any backend. Data that is not a snapshot, is cut short or fails
  * its checksum is EFORMAT; what cannot be set names the piece of state. An MSR that has its value
- * already is not written, and one that this host lacks is passed over if its value was 0. After a
- * failure the VM's state is undefined but safe; restore again or free it.
+ * already is not written, and one that this host lacks is passed over if its value was 0. An XSAVE
+ * image of another size fits if nothing behind AVX is in use. The paravirtual clock is passed over
+ * where there is none: a guest that uses it has said so in an MSR. After a failure the VM's state
+ * is undefined but safe; restore again or free it.
+ *
+ * CPUID is part of the state. To move between unlike hosts or backends, give the vCPUs from the
+ * start on what both have: visor_x86_supported_cpuid() of one, without the feature bits that the
+ * other does not list.
  */
 VISOR_API int visor_vm_restore(visor_vm *vm, const visor_stream *stream,
                                const visor_snapshot_config *config);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "core/snapshot.h"
+#include "core/x86.h"
 
 struct reader {
     const visor_stream *stream;
@@ -179,6 +180,9 @@ static int take_vm_piece(struct reader *reader, const struct snapshot_section *s
         return ret;
     ret = visor__vm_state_set(vm, (enum visor__vm_state)piece, value, (size_t)section->length);
     free(value);
+    /* A guest that uses the clock has told a MSR where it wants to see it, and that is refused. */
+    if (ret == VISOR_EUNSUPPORTED && piece == VISOR__VM_STATE_CLOCK)
+        return 0;
     return ret < 0 ? restore_failed(reader, ret, "", section->name) : 0;
 }
 
@@ -224,8 +228,13 @@ static int apply(const struct reader *reader, struct vcpu_image *image)
             break;
         if (!image->present[piece])
             continue;
-        ret = visor__state_set(vcpu, piece, image->values[piece], image->lengths[piece],
-                               &reader->notes);
+        if (piece == VISOR__STATE_X86_XSAVE)
+            ret = visor__x86_fit_xsave(&image->values[piece], &image->lengths[piece],
+                                       (size_t)visor_vm_cap(vcpu->vm, VISOR_CAP_X86_XSAVE_SIZE),
+                                       reader->operation);
+        if (ret == 0)
+            ret = visor__state_set(vcpu, piece, image->values[piece], image->lengths[piece],
+                                   &reader->notes);
         if (ret < 0) {
             char where[24];
 

@@ -26,6 +26,15 @@ int visor__x86_restore_msrs(visor_vcpu *vcpu, const visor_x86_msr *msrs, size_t 
 /* MSRs whose loss does no harm to the guest: performance counters that the new host lacks. */
 bool visor__x86_msr_is_tolerated(uint32_t index);
 
+/* ---- x86_xsave.c ---- */
+
+/*
+ * Makes an image in the standard form, on the heap, one of the wanted size. x87, SSE and AVX have
+ * the same place everywhere; of what lies behind them, whose place differs, nothing may be in use:
+ * the initial state of all further components is zero (SDM vol. 1, 13.6). EMISMATCH if something is.
+ */
+int visor__x86_fit_xsave(void **image, size_t *length, size_t wanted, const char *operation);
+
 /* ---- x86_reset.c, x86_dump.c: for every piece of the table ---- */
 
 #define VISOR__X86_PIECE_FUNCTIONS(id, name, ...)                              \

@@ -173,6 +173,34 @@ bool visor__x86_msr_is_tolerated(uint32_t index)
            (index >= MSR_AMD_PERF_FIRST && index <= MSR_AMD_PERF_LAST);
 }
 
+/*
+ * MSRs that KVM lists for every guest although they hold nothing of the guest's: they are read-only
+ * and tell about the host (any value), or have the value that they are born with. Where they are
+ * not, nothing is lost.
+ */
+static bool is_no_loss(const visor_x86_msr *msr, uint64_t present)
+{
+    static const struct {
+        uint32_t index;
+        bool any;
+        uint64_t value;
+    } rows[] = {
+        {.index = 0x40000010, .any = true}, /* Hyper-V (TLFS, 12.4): run time, */
+        {.index = 0x40000020, .any = true}, /* reference counter, */
+        {.index = 0x40000022, .any = true}, /* frequency of the TSC */
+        {.index = 0x40000023, .any = true}, /* and of the local APIC's timer */
+        {.index = 0x4b564d05, .value = 1},  /* KVM: the host may poll for the guest's wake-up */
+        {.index = 0x9e, .value = 0x30000},  /* SMBASE: there is no SMM */
+        {.index = 0xc0000104, .value = UINT64_C(1) << 32}, /* AMD's TSC ratio of nested guests */
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        if (rows[i].index == msr->index)
+            return rows[i].any || (rows[i].value == msr->value && present == 0);
+    }
+    return false;
+}
+
 /* The values that the vCPU has now, in the order of wanted; 0 for one that it does not have. */
 static int read_present_values(visor_x86_msr *present, const visor_x86_msr *wanted, size_t count,
                                visor_vcpu *vcpu, const struct visor__x86_ops *ops)
@@ -237,7 +265,7 @@ int visor__x86_restore_msrs(visor_vcpu *vcpu, const visor_x86_msr *msrs, size_t 
         return visor__error(VISOR_ENOMEM, "", "visor_x86_set_msrs", "%zu MSRs", count);
     ret = read_present_values(present, msrs, count, vcpu, ops);
     for (size_t i = 0; ret == 0 && i < count; i++) {
-        if (present[i].value != msrs[i].value)
+        if (present[i].value != msrs[i].value && !is_no_loss(&msrs[i], present[i].value))
             present[changed++] = (visor_x86_msr){.index = msrs[i].index, .value = msrs[i].value};
     }
     if (ret == 0)

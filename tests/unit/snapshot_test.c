@@ -264,6 +264,55 @@ TEST(another_machine_is_a_mismatch)
     machine_free(&machine);
 }
 
+/* The software CPU has another XSAVE image, and no paravirtual clock. Its MSRs, which come after
+ * these, are others than the null backend's. */
+TEST(backends_differ_in_what_guests_need_not_use)
+{
+    struct machine machine, other;
+    struct buffer buffer = {0};
+
+    REQUIRE_OK(machine_create(&machine, "null", VISOR_IRQCHIP_NONE, two, 1));
+    REQUIRE_OK(machine_create(&other, "soft", VISOR_IRQCHIP_NONE, two, 1));
+    CHECK_OK(visor_vm_set_clock(machine.vm, 5));
+    REQUIRE_OK(save(&buffer, machine.vm));
+    CHECK_INT(restore(other.vm, &buffer, buffer.length), VISOR_EREFUSED);
+    CHECK(strstr(visor_error_last()->detail, "vCPU 0, msrs") != NULL);
+    buffer_free(&buffer);
+    machine_free(&other);
+    machine_free(&machine);
+}
+
+TEST(images_of_another_size)
+{
+    uint8_t wanted[832], *image = calloc(1, 2048);
+    const uint64_t used = 0x207; /* x87, SSE, AVX; and PKRU, in its initial state */
+    size_t length = 2048;
+    void *value = image;
+
+    REQUIRE(image != NULL);
+    for (unsigned i = 0; i < 832; i++)
+        image[i] = i < 512 || i >= 576 ? (uint8_t)(i * 7) : 0;
+    memcpy(image + 512, &used, 8);
+    memcpy(wanted, image, 832);
+    wanted[513] = 0;
+    /* Something behind AVX. */
+    image[2047] = 1;
+    CHECK_INT(visor__x86_fit_xsave(&value, &length, 832, "test"), VISOR_EMISMATCH);
+    CHECK(strstr(visor_error_last()->detail, "components 0x200") != NULL);
+    CHECK(value == image && length == 2048);
+    image[2047] = 0;
+    CHECK_OK(visor__x86_fit_xsave(&value, &length, 832, "test"));
+    REQUIRE(length == 832);
+    CHECK(memcmp(value, wanted, 832) == 0);
+    /* Larger again: the rest is zero. */
+    CHECK_OK(visor__x86_fit_xsave(&value, &length, 4096, "test"));
+    REQUIRE(length == 4096);
+    CHECK(memcmp(value, wanted, 832) == 0 && ((uint8_t *)value)[832] == 0);
+    /* No room for AVX, which is in use. */
+    CHECK_INT(visor__x86_fit_xsave(&value, &length, 576, "test"), VISOR_EMISMATCH);
+    free(value);
+}
+
 TEST(without_memory_on_one_side_is_a_mismatch)
 {
     visor_snapshot_config config = VISOR_SNAPSHOT_CONFIG_INIT;
@@ -594,6 +643,9 @@ TEST(msrs_are_restored_by_the_rules)
                             {.index = 0x999, .value = 0},
                             {.index = 0xc001020b, .value = 1},
                             {.index = 0x174, .value = 77}};
+    const visor_x86_msr no_loss[] = {{.index = 0x40000020, .value = 5},
+                                     {.index = 0x9e, .value = 0x30000}};
+    const visor_x86_msr loss = {.index = 0x9e, .value = 0x40000};
     const visor_x86_msr read_only = {.index = 0xfe, .value = 9};
     const visor_x86_msr unknown = {.index = 0x999, .value = 1};
     const visor_x86_msr beyond = {.index = 0xc001020c, .value = 1};
@@ -609,6 +661,8 @@ TEST(msrs_are_restored_by_the_rules)
     CHECK_OK(visor_x86_get_msr(&value, machine.vcpus[0], 0x174));
     CHECK_INT(value, 77);
     CHECK_OK(visor__x86_restore_msrs(machine.vcpus[0], good, 5, NULL));
+    CHECK_OK(visor__x86_restore_msrs(machine.vcpus[0], no_loss, 2, NULL));
+    CHECK_INT(visor__x86_restore_msrs(machine.vcpus[0], &loss, 1, NULL), VISOR_EREFUSED);
     CHECK_INT(visor__x86_restore_msrs(machine.vcpus[0], &read_only, 1, NULL), VISOR_EREFUSED);
     CHECK(strstr(visor_error_last()->detail, "0xfe") != NULL);
     CHECK_INT(visor__x86_restore_msrs(machine.vcpus[0], &unknown, 1, NULL), VISOR_EREFUSED);
