@@ -323,6 +323,7 @@ struct soft_cpu {
     uint64_t apic_page; /* of the local APIC, which hides what memory is there; UINT64_MAX: none */
     uint64_t mtrr_variable[16], mtrr_fixed[11];
     uint64_t debugctl, mcg_status, mc0_ctl, spec_ctrl;
+    uint64_t feature_control, arch_capabilities, platform_info, misc_features;
     uint64_t tsc_offset, tsc_adjust;
     uint64_t random; /* state of RDRAND where the machine is deterministic */
 

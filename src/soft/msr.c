@@ -21,6 +21,8 @@
 #define MSR_PERF_STATUS       0x198u
 #define MSR_MISC_ENABLE       0x1a0u
 #define MSR_DEBUGCTL          0x1d9u
+#define MSR_PLATFORM_INFO     0xceu
+#define MSR_MISC_FEATURES     0x140u /* bit 0: CPUID faults outside of CPL 0 */
 #define MSR_MTRR_FIRST        0x200u
 #define MSR_MTRR_LAST         0x20fu
 #define MSR_PAT               0x277u
@@ -33,12 +35,23 @@
 #define MTRR_VARIABLE_COUNT 8u
 #define EFER_ALL            (SOFT_EFER_SCE | SOFT_EFER_LME | SOFT_EFER_LMA | SOFT_EFER_NXE)
 
+#define PLATFORM_CPUID_FAULTING (UINT64_C(1) << 31)
+
 /*
  * IA32_ARCH_CAPABILITIES (SDM vol. 4, table 2-2): nothing is executed speculatively here. RDCL_NO,
  * IBRS_ALL, SKIP_L1DFL_VMENTRY, SSB_NO, MDS_NO, IF_PSCHANGE_MC_NO, TAA_NO, SBDR_SSDP_NO, FBSDP_NO,
  * PSDP_NO, BHI_NO, GDS_NO, RFDS_NO, ITS_NO.
  */
 #define ARCH_CAPABILITIES UINT64_C(0x400000000c10e17b)
+
+void soft_msr_reset(struct soft_cpu *cpu)
+{
+    cpu->pat = UINT64_C(0x0007040600070406);
+    cpu->misc_enable = 1;
+    cpu->feature_control = 1; /* firmware has locked it */
+    cpu->arch_capabilities = ARCH_CAPABILITIES;
+    cpu->misc_features = 0;
+}
 
 /* The fixed-range MTRRs (SDM vol. 3A, 11.11.2.2), in the order of mtrr_fixed. */
 static const uint32_t fixed_mtrrs[] = {0x250, 0x258, 0x259, 0x268, 0x269, 0x26a,
@@ -69,6 +82,7 @@ static const struct plain {
     {MSR_MCG_STATUS, OF(mcg_status), 7, false},
     {MSR_MC0_CTL, OF(mc0_ctl), ~UINT64_C(0), false},
     {MSR_SPEC_CTRL, OF(spec_ctrl), 1, false},
+    {MSR_MISC_FEATURES, OF(misc_features), 1, false},
 };
 
 static const struct plain *find_plain(uint32_t index)
@@ -141,15 +155,15 @@ enum soft_msr_result soft_msr_read(uint64_t *out, const struct soft_cpu *cpu, ui
     case MSR_EFER: *out = cpu->efer; break;
     case MSR_PAT: *out = cpu->pat; break;
     case MSR_XSS: *out = cpu->xss; break;
-    case MSR_ARCH_CAPABILITIES: *out = ARCH_CAPABILITIES; break;
+    case MSR_ARCH_CAPABILITIES: *out = cpu->arch_capabilities; break;
+    case MSR_PLATFORM_INFO: *out = cpu->platform_info; break;
     case MSR_MTRR_CAP: *out = 0x500 | MTRR_VARIABLE_COUNT; break; /* fixed ranges, WC */
-    case MSR_FEATURE: *out = 1; break;                            /* locked, no VMX */
+    case MSR_FEATURE: *out = cpu->feature_control; break;
     case MSR_BIOS_SIGN: *out = UINT64_C(1) << 32; break;
     case 0x11e: *out = 0xbe702111; break; /* BBL_CR_CTL3: the L2 cache is there and on */
     case MSR_PLATFORM:
     case MSR_MCG_CAP:
     case MSR_PERF_STATUS:
-    case 0xce:                        /* PLATFORM_INFO */
     case 0x34:                        /* SMI_COUNT */
     case 0x401:                       /* MC0_STATUS */
     case 0xc001001f: *out = 0; break; /* AMD's NB_CFG, read by old kernels */
@@ -239,15 +253,28 @@ enum soft_msr_result soft_msr_write(struct soft_cpu *cpu, uint32_t index, uint64
         cpu->pat = value;
         return SOFT_MSR_DONE;
     case MSR_PRED_CMD: return value <= 1 ? SOFT_MSR_DONE : SOFT_MSR_FAULT; /* IBPB: nothing to do */
+    case MSR_FEATURE: /* the lock, and no VMX (SDM vol. 4, table 2-2) */
+        if (value > 1 || (by_guest && (cpu->feature_control & 1) != 0))
+            return SOFT_MSR_FAULT;
+        cpu->feature_control = value;
+        return SOFT_MSR_DONE;
     case MSR_XSS: return value == 0 ? SOFT_MSR_DONE : SOFT_MSR_FAULT;
     case MSR_BIOS_SIGN:
     case 0x401: return value == 0 || index == MSR_BIOS_SIGN ? SOFT_MSR_DONE : SOFT_MSR_FAULT;
+    /* Read-only; but what the guest has been told before it came here stays true. */
     case MSR_ARCH_CAPABILITIES:
+        if (by_guest)
+            return SOFT_MSR_FAULT;
+        cpu->arch_capabilities = value;
+        return SOFT_MSR_DONE;
+    case MSR_PLATFORM_INFO:
+        if (by_guest || (value & ~PLATFORM_CPUID_FAULTING) != 0)
+            return SOFT_MSR_FAULT;
+        cpu->platform_info = value;
+        return SOFT_MSR_DONE;
     case MSR_MTRR_CAP:
-    case MSR_FEATURE:
     case MSR_PLATFORM:
-    case MSR_MCG_CAP:
-    case 0xce: return SOFT_MSR_FAULT; /* read-only */
+    case MSR_MCG_CAP: return SOFT_MSR_FAULT; /* read-only */
     default: return SOFT_MSR_UNKNOWN;
     }
 }

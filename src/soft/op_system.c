@@ -117,6 +117,8 @@ SOFT_HANDLER(soft_op_cpuid)
     uint32_t function = SOFT_R(uint32_t, RAX), index = SOFT_R(uint32_t, 8 * SOFT_RCX);
     visor_x86_cpuid_entry now = {0};
 
+    if ((cpu->misc_features & 1) != 0 && soft_cpl(cpu) != 0)
+        soft_raise_error(cpu, op, SOFT_GP, 0);
     if (entry != NULL)
         now = *entry;
     /* What follows registers of the processor (SDM vol. 2A, CPUID). */

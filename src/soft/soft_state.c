@@ -57,8 +57,7 @@ void soft_cpu_reset(struct soft_cpu *cpu, bool init)
         cpu->mxcsr = SOFT_MXCSR_RESET;
         cpu->xcr0 = 1;
         cpu->xss = 0;
-        cpu->pat = UINT64_C(0x0007040600070406);
-        cpu->misc_enable = 1;
+        soft_msr_reset(cpu);
         cpu->apic_base = UINT64_C(0xfee00800) | (cpu->id == 0 ? 0x100 : 0);
     }
     soft_tlb_flush(cpu, true);
@@ -292,12 +291,12 @@ static int size_of(const visor_vcpu *vcpu, enum visor__state piece)
     case VISOR__STATE_X86_XSAVE: return SOFT_XSAVE_SIZE;
     case VISOR__STATE_X86_NESTED: return 0;
     case VISOR__STATE_X86_LAPIC:
-    case VISOR__STATE_X86_APIC_BASE:
         if (vcpu->lapic != NULL)
             return (int)visor__states[piece].size;
         return visor__error(VISOR_EUNSUPPORTED, "soft", visor__states[piece].name,
                             "this VM has no interrupt chip");
     case VISOR__STATE_X86_MP_STATE:
+    case VISOR__STATE_X86_APIC_BASE:
     case VISOR__STATE_X86_REGS:
     case VISOR__STATE_X86_SREGS:
     case VISOR__STATE_X86_DEBUGREGS:
@@ -319,9 +318,12 @@ int soft_get_state(void *buf, size_t capacity, visor_vcpu *vcpu, enum visor__sta
         return size;
     soft_chip_take(vcpu);
     switch (piece) {
-    case VISOR__STATE_X86_LAPIC:
+    case VISOR__STATE_X86_LAPIC: return visor__lapic_get_state(buf, capacity, vcpu->lapic, piece);
     case VISOR__STATE_X86_APIC_BASE:
-        return visor__lapic_get_state(buf, capacity, vcpu->lapic, piece);
+        if (vcpu->lapic != NULL)
+            return visor__lapic_get_state(buf, capacity, vcpu->lapic, piece);
+        memcpy(buf, &cpu->apic_base, sizeof(cpu->apic_base));
+        break;
     case VISOR__STATE_X86_MP_STATE:
         *(uint32_t *)buf = cpu->halted ? VISOR_MP_HALTED : cpu->mp_state;
         break;
@@ -361,8 +363,13 @@ int soft_set_state(visor_vcpu *vcpu, enum visor__state piece, const void *buf, s
         return 0;
     case VISOR__STATE_X86_LAPIC:
     case VISOR__STATE_X86_APIC_BASE: {
-        int ret = visor__lapic_set_state(vcpu->lapic, piece, buf, length);
+        int ret = 0;
 
+        /* Without a chip the register is kept, as on KVM. */
+        if (vcpu->lapic == NULL)
+            memcpy(&cpu->apic_base, buf, sizeof(cpu->apic_base));
+        else
+            ret = visor__lapic_set_state(vcpu->lapic, piece, buf, length);
         soft_chip_changed(vcpu);
         return ret;
     }
