@@ -470,7 +470,8 @@ const uint8_t *soft_fetch(uint64_t *gpa, struct soft_cpu *cpu, uint64_t address)
 {
     struct soft_itlb_entry *entry = &cpu->itlb[(address >> 12) & (SOFT_ITLB_SIZE - 1)];
     bool user = (cpu->mode & SOFT_IN_USER) != 0;
-    uint64_t page = (address & SOFT_PAGE_MASK) | user;
+    /* Bit 0 is SOFT_NO_PAGE's: user code may be in page 0. */
+    uint64_t page = (address & SOFT_PAGE_MASK) | (user ? 2u : 0u);
     const struct soft_range *range;
     struct soft_translation where;
 

@@ -203,3 +203,24 @@ CASE_SLOW(code, moved_by_another, 3, "a page that another vCPU moves is where it
                                .rbx = MOVED ^ ALONE,
                                .rbp = ROUNDS});
 }
+
+VISOR_GUEST_ASM64(at_zero, "mov eax, 0x42; out 0x10, al");
+
+CASE(code, user_page_zero, "code of CPL 3 in the first page, where bad pointers lead")
+{
+    visor_x86_sregs sregs;
+
+    x86_start(g, &(struct x86_setup){.mode = X86_LONG,
+                                     .ram = 0x12000,
+                                     .load = 0,
+                                     .code = &at_zero,
+                                     .regs = {.rflags = 0x3000}}); /* IOPL 3 */
+    for (uint64_t table = 0x9000; table <= TABLE; table += 0x1000)
+        poke(g, table, peek(g, table, 8) | 4, 8);
+    sregs = x86_sregs(g->vcpu);
+    sregs.cs.dpl = sregs.ss.dpl = 3;
+    sregs.cs.selector |= 3;
+    sregs.ss.selector |= 3;
+    x86_set_sregs(g->vcpu, &sregs);
+    RUN_TO_OUT(g, 0x10, 1, 0x42);
+}
