@@ -64,7 +64,9 @@ struct soft_address soft_emit_address(struct soft_translation_unit *unit, unsign
             op->run = soft_op_ea_flat;
     } else {
         flat = (unit->mode & SOFT_IN_FLAT) != 0 && memory->segment < SOFT_SEG_FS;
-        if (flat && bytes == 4 && address.index == SOFT_REG_ZERO && address.disp == 0)
+        /* As it is; but in compatibility mode a register may have more bits than an address. */
+        if (flat && bytes == 4 && address.index == SOFT_REG_ZERO && address.disp == 0 &&
+            (unit->mode & SOFT_IN_LONG) == 0)
             return address;
         op = soft_emit(unit, flat ? soft_op_ea_flat : soft_op_ea_checked);
         op->aux = memory->segment;

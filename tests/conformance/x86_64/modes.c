@@ -289,6 +289,29 @@ CASE(modes, reset_vector, "a vCPU begins at the top of the first 4 GiB")
     CHECK_EQ(x86_sregs(g->vcpu).cs.base, 0);
 }
 
+VISOR_GUEST_ASM32(load_at_ebx, "mov eax, [ebx]; hlt");
+
+CASE(modes, compatibility_addresses, "compatibility mode addresses with half of its registers")
+{
+    visor_x86_sregs sregs;
+    visor_x86_regs regs;
+
+    x86_start(g, &(struct x86_setup){
+                     .mode = X86_LONG, .ram = 0x12000, .load = 0x1000, .code = &load_at_ebx});
+    sregs = x86_sregs(g->vcpu);
+    sregs.cs.l = 0;
+    sregs.cs.db = 1;
+    sregs.ds = sregs.es = sregs.ss = sregs.cs;
+    sregs.ds.type = sregs.es.type = sregs.ss.type = 3;
+    x86_set_sregs(g->vcpu, &sregs);
+    regs = x86_regs(g->vcpu);
+    regs.rbx = UINT64_C(0x100002000);
+    x86_set_regs(g->vcpu, &regs);
+    poke(g, 0x2000, 0x12345678, 4);
+    RUN_TO(g, HLT);
+    CHECK_EQ(x86_regs(g->vcpu).rax, 0x12345678);
+}
+
 CASE(modes, descriptors, "segments and descriptors are converted without loss")
 {
     static const struct {
