@@ -150,6 +150,13 @@ static SOFT_HANDLER(setcc_m)
 
 soft_handler *const soft_setcc[2] = {setcc_r, setcc_m};
 
+/* "The result is undefined" (SDM vol. 2A, BSWAP): processors leave a zero, and the rest alone. */
+static SOFT_HANDLER(bswap_16)
+{
+    SOFT_R(uint16_t, op->dst) = 0;
+    SOFT_NEXT;
+}
+
 static SOFT_HANDLER(bswap_32)
 {
     SOFT_SET(uint32_t, op->dst, __builtin_bswap32(SOFT_R(uint32_t, op->dst)));
@@ -162,7 +169,7 @@ static SOFT_HANDLER(bswap_64)
     SOFT_NEXT;
 }
 
-soft_handler *const soft_bswap[2] = {bswap_32, bswap_64};
+soft_handler *const soft_bswap[3] = {bswap_16, bswap_32, bswap_64};
 
 #define DEFINE_MOVBE(bits)                                                                \
     static SOFT_HANDLER(movbe_##bits##_rm)                                                \

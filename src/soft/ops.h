@@ -49,7 +49,7 @@ extern soft_handler *const soft_lea[4];
 extern soft_handler *const soft_cmov[4][2];  /* aux: condition; RR, RM */
 extern soft_handler *const soft_setcc[2];    /* register, memory; aux: condition */
 extern soft_handler *const soft_xchg[4][2];  /* RR; MR, which is locked always */
-extern soft_handler *const soft_bswap[2];    /* 4, 8 bytes */
+extern soft_handler *const soft_bswap[3];    /* 2, 4, 8 bytes */
 extern soft_handler *const soft_movbe[4][2]; /* RM, MR */
 extern soft_handler *const soft_convert[4];  /* CBW, CWDE, CDQE by destination size */
 extern soft_handler *const soft_spread[4];   /* CWD, CDQ, CQO by operand size */

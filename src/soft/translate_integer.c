@@ -436,7 +436,7 @@ bool soft_translate_integer(struct soft_translation_unit *unit, const struct sof
     case SOFT_INSN_CMPXCHG8B: soft_emit_memory(unit, soft_op_cmpxchg8b, 8, true); break;
     case SOFT_INSN_CMPXCHG16B: soft_emit_memory(unit, soft_op_cmpxchg16b, 16, true); break;
     case SOFT_INSN_BSWAP:
-        soft_emit(unit, soft_bswap[insn->operand_size == 8])->dst = soft_reg_offset(dst);
+        soft_emit(unit, soft_bswap[soft_size_index(insn->operand_size) - 1])->dst = soft_reg_offset(dst);
         break;
     case SOFT_INSN_MOVBE:
         if (is_mem(dst))

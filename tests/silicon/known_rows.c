@@ -109,6 +109,9 @@ const struct silicon_known silicon_known_rows[] = {
     {"FPREM of a tiny number, underflow unmasked", "40d9f8",
      "st0=0:393b6292ff800001 st1=0:93b142bf0dd4af5c fcw=642 ftw=ff",
      "st0=5fff:e4ed8a4bfe000004 fsw=8092"},
+    {"BSWAP of 16 bits", "66420fcb",
+     "rbx=123456789abcdef0",
+     "rbx=123456789abc0000"},
 };
 /* clang-format on */
 const unsigned silicon_known_count = sizeof(silicon_known_rows) / sizeof(silicon_known_rows[0]);
