@@ -43,6 +43,9 @@ enum soft_rights soft_rights(const struct soft_cpu *cpu);
 /* Raises what writing there would raise, and writes nothing. */
 void soft_check_write(struct soft_cpu *cpu, const struct soft_uop *op, uint64_t address,
                       unsigned length, enum soft_rights rights);
+/* Raises #AC where alignment is checked, which soft_read_as() and soft_write_as() do not. */
+void soft_check_alignment(struct soft_cpu *cpu, const struct soft_uop *op, uint64_t address,
+                          unsigned size);
 
 static inline const struct soft_tlb_entry *soft_tlb_entry(const struct soft_cpu *cpu,
                                                           uint64_t address)

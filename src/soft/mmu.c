@@ -657,8 +657,8 @@ void soft_write_as(struct soft_cpu *cpu, const struct soft_uop *op, uint64_t add
     write_in_page(cpu, op, start, data, length, rights);
 }
 
-static void check_alignment(struct soft_cpu *cpu, const struct soft_uop *op, uint64_t address,
-                            unsigned size)
+void soft_check_alignment(struct soft_cpu *cpu, const struct soft_uop *op, uint64_t address,
+                          unsigned size)
 {
     if (!cpu->aligned || (address & (size - 1)) == 0)
         return;
@@ -672,7 +672,7 @@ SOFT_COLD uint64_t soft_read_slow(struct soft_cpu *cpu, const struct soft_uop *o
 {
     uint64_t value = 0;
 
-    check_alignment(cpu, op, address, size);
+    soft_check_alignment(cpu, op, address, size);
     soft_read_as(&value, cpu, op, address, size, soft_rights(cpu));
     return value;
 }
@@ -680,7 +680,7 @@ SOFT_COLD uint64_t soft_read_slow(struct soft_cpu *cpu, const struct soft_uop *o
 SOFT_COLD void soft_write_slow(struct soft_cpu *cpu, const struct soft_uop *op, uint64_t address,
                                uint64_t value, unsigned size)
 {
-    check_alignment(cpu, op, address, size);
+    soft_check_alignment(cpu, op, address, size);
     soft_write_as(cpu, op, address, &value, size, soft_rights(cpu));
 }
 
@@ -692,7 +692,7 @@ SOFT_COLD void *soft_modify_slow(struct soft_cpu *cpu, const struct soft_uop *op
     const struct soft_range *range;
     void *pointer;
 
-    check_alignment(cpu, op, address, size);
+    soft_check_alignment(cpu, op, address, size);
     soft_check_write(cpu, op, address, size, rights);
     if (first_part(address, size) == size && !cpu->watching) {
         soft_translate(&where, cpu, op, linear(cpu, op, address), SOFT_WRITE, rights);

@@ -201,6 +201,8 @@ static inline uint16_t far_pointer(uint64_t *offset, struct soft_cpu *cpu,
     uint64_t address = soft_address(cpu, op);
     uint16_t selector;
 
+    /* "32-bit far pointer: 2, 48-bit far pointer: 4" (SDM vol. 3A, table 6-7). */
+    soft_check_alignment(cpu, op, address, op->aux);
     *offset = 0;
     soft_read_as(offset, cpu, op, address, op->aux, soft_rights(cpu));
     soft_read_as(&selector, cpu, op, address + op->aux, 2, soft_rights(cpu));

@@ -413,6 +413,8 @@ SOFT_HANDLER(soft_op_load_far)
     uint64_t address = soft_address(cpu, op), offset = 0;
     uint16_t selector;
 
+    /* As of CALL and JMP: far_pointer(). */
+    soft_check_alignment(cpu, op, address, op->src2);
     soft_read_as(&offset, cpu, op, address, op->src2, soft_rights(cpu));
     soft_read_as(&selector, cpu, op, address + op->src2, 2, soft_rights(cpu));
     soft_segment_load(cpu, op, op->aux, selector);

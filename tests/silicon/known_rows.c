@@ -112,6 +112,12 @@ const struct silicon_known silicon_known_rows[] = {
     {"BSWAP of 16 bits", "66420fcb",
      "rbx=123456789abcdef0",
      "rbx=123456789abc0000"},
+    {"with alignment checks, a far pointer that is not aligned", "66ff2c251f000000",
+     "flags=40202",
+     "flags=50202 vector=11"},
+    {"with alignment checks, LFS from where it is not aligned", "450fb41425abff0f00",
+     "flags=40202",
+     "flags=50202 vector=11"},
 };
 /* clang-format on */
 const unsigned silicon_known_count = sizeof(silicon_known_rows) / sizeof(silicon_known_rows[0]);
