@@ -61,6 +61,7 @@ __asm__(".pushsection .rodata\n"
         "mov $7, %eax; xor %edx, %edx\n"
         "xsave64 (%rbx)\n"
         "mov %cr2, %rax; mov %rax, 1024(%rbx)\n"
+        "xor %eax, %eax; mov %eax, %ds; mov %eax, %es\n"
         "out %al, $0x10\n"
         "jmp silicon_guest_load\n"
         "silicon_guest_end:\n"
@@ -117,7 +118,7 @@ static void make_gates(void)
         stub[n++] = 0xe9; /* jmp */
         silicon_put(stub + n, TEXT + save - (STUBS + 16 * i + n + 4), 4);
         silicon_put(gate, (entry & 0xffff) | 0x10u << 16, 4);
-        silicon_put(gate + 4, (entry & 0xffff0000) | (i == 3 ? 0xee00 : 0x8e00), 4);
+        silicon_put(gate + 4, (entry & 0xffff0000) | (i == 3 || i == 4 ? 0xee00 : 0x8e00), 4);
         silicon_put(gate + 8, entry >> 32, 8);
     }
 }
@@ -142,11 +143,12 @@ static int set_registers(void)
     s.gs.base = SILICON_GS;
     s.tr = (visor_x86_segment){
         .selector = 0x40, .base = KERNEL + TSS, .limit = 103, .type = 11, .present = 1};
+    s.ldt = (visor_x86_segment){.unusable = 1};
     s.gdt = (visor_x86_table){.base = KERNEL + GDT, .limit = 0x37};
     s.idt = (visor_x86_table){.base = KERNEL + IDT, .limit = VECTORS * 16 - 1};
     s.cr0 = 0x80050033; /* PG AM WP NE ET MP PE */
     s.cr3 = TABLES;
-    s.cr4 = 0x40620; /* OSXSAVE OSXMMEXCPT OSFXSR PAE */
+    s.cr4 = 0x50620; /* OSXSAVE FSGSBASE OSXMMEXCPT OSFXSR PAE */
     s.efer = 0xd01;  /* NXE LMA LME SCE */
     xcrs.xcr[0].value = 7;
     ret = visor_x86_set_sregs(vcpu, &s);
