@@ -381,9 +381,16 @@ SOFT_HANDLER(soft_op_smsw)
     SOFT_NEXT;
 }
 
+static void need_protected(struct soft_cpu *cpu, const struct soft_uop *op)
+{
+    if (!soft_is_protected(cpu) || soft_is_vm86(cpu))
+        soft_raise(cpu, op, SOFT_UD);
+}
+
 /* aux: 0 SLDT, 1 STR */
 SOFT_HANDLER(soft_op_store_system)
 {
+    need_protected(cpu, op);
     check_umip(cpu, op);
     put_word(cpu, op, op->aux != 0 ? cpu->tr.selector : cpu->ldt.selector, op->src2);
     SOFT_NEXT;
@@ -460,12 +467,6 @@ SOFT_HANDLER(soft_op_store_table)
 static uint16_t selector_of(struct soft_cpu *cpu, const struct soft_uop *op)
 {
     return op->src2 != 0 ? SOFT_R(uint16_t, op->src) : soft_read16(cpu, op, soft_address(cpu, op));
-}
-
-static void need_protected(struct soft_cpu *cpu, const struct soft_uop *op)
-{
-    if (!soft_is_protected(cpu) || soft_is_vm86(cpu))
-        soft_raise(cpu, op, SOFT_UD);
 }
 
 SOFT_HANDLER(soft_op_lldt)

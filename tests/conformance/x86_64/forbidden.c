@@ -204,3 +204,24 @@ CASE(forbidden, real_vmxon, "VMXON in real mode: run returns")
 {
     survive(g, &real_vmxon);
 }
+
+VISOR_GUEST_ASM16(real_ud, "mov bx, 6; hlt");
+VISOR_GUEST_ASM16(real_other, "mov bx, 255; hlt");
+VISOR_GUEST_ASM16(real_sldt, "lidt [0x200]; mov sp, 0x900; .byte 0x0f, 0x00, 0xc0; hlt");
+VISOR_GUEST_ASM16(real_str, "lidt [0x200]; mov sp, 0x900; .byte 0x0f, 0x00, 0xc8; hlt");
+
+CASE(forbidden, sldt_real_mode, "SLDT in real mode: #UD")
+{
+    x86_start_ivt(g, &(struct x86_ivt_setup){
+                         .isrs = {{6, &real_ud}}, .others = &real_other, .main = &real_sldt});
+    RUN_TO(g, HLT);
+    CHECK_EQ(x86_regs(g->vcpu).rbx & 0xffff, 6);
+}
+
+CASE(forbidden, str_real_mode, "STR in real mode: #UD")
+{
+    x86_start_ivt(g, &(struct x86_ivt_setup){
+                         .isrs = {{6, &real_ud}}, .others = &real_other, .main = &real_str});
+    RUN_TO(g, HLT);
+    CHECK_EQ(x86_regs(g->vcpu).rbx & 0xffff, 6);
+}
