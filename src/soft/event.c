@@ -267,6 +267,9 @@ void soft_event_deliver(struct soft_cpu *cpu)
             cpu->dr6 |= cpu->event.payload;
         cpu->event.has_payload = false;
     }
+    /* Also if its delivery faults (SDM vol. 3C, 27.2.4). */
+    if (is_nmi)
+        cpu->nmi_masked = true;
     cpu->delivering = true;
     if (soft_is_long(cpu))
         deliver_long(cpu);
@@ -277,8 +280,6 @@ void soft_event_deliver(struct soft_cpu *cpu)
     cpu->delivering = false;
     cpu->event.kind = SOFT_EVENT_NONE;
     cpu->shadow = 0;
-    if (is_nmi)
-        cpu->nmi_masked = true;
     if (cpu->event.vector == SOFT_DB)
         cpu->dr7 &= ~UINT64_C(0x2000); /* GD, which no breakpoint depends on */
 }
