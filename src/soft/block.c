@@ -253,6 +253,18 @@ static struct soft_block *keep(struct soft_cpu *cpu, const struct source *source
     return block;
 }
 
+/* How many bytes make the instruction there none; if one of them changes, it may be one. */
+static unsigned seen(const struct soft_translation_unit *unit, unsigned offset, uint32_t mode)
+{
+    struct soft_insn insn;
+    unsigned bytes = 1;
+
+    while (bytes < SOFT_INSN_MAX_LENGTH &&
+           soft_decode(&insn, unit->code + offset, bytes, decode_mode(mode)) == SOFT_DECODE_MORE)
+        bytes++;
+    return bytes;
+}
+
 /* Translates into the unit, from cpu->rip on. Returns the number of bytes; 0: the first instruction
  * is not in memory. */
 static unsigned translate(struct soft_cpu *cpu, struct source *source)
@@ -280,9 +292,11 @@ static unsigned translate(struct soft_cpu *cpu, struct source *source)
         unit->offset = offset;
         unit->insn = &insn;
         if (length < 0) {
+            unsigned bytes = seen(unit, offset, cpu->mode);
+
             insn.length = 1;
             soft_translate_fault(unit, length == SOFT_DECODE_INVALID ? SOFT_UD : SOFT_GP);
-            offset += 1;
+            offset += bytes;
         } else {
             soft_translate_insn(unit, &insn);
             offset += (unsigned)length;

@@ -225,3 +225,14 @@ CASE(forbidden, str_real_mode, "STR in real mode: #UD")
     RUN_TO(g, HLT);
     CHECK_EQ(x86_regs(g->vcpu).rbx & 0xffff, 6);
 }
+
+VISOR_GUEST_ASM64(invalid, ".byte 0x0f, 0x04; hlt");
+
+CASE(forbidden, made_valid, "an instruction that does not exist raises #UD until it is changed")
+{
+    expect_ud(g, &invalid);
+    poke(g, 0x1001, 0x31, 1); /* RDTSC */
+    x86_set_rip(g->vcpu, 0x1000);
+    RUN_TO(g, HLT);
+    CHECK_EQ(x86_regs(g->vcpu).rip, 0x1003);
+}
