@@ -5,7 +5,8 @@
  * section, without regard to speed: the same translation or the same error code, and accessed and
  * dirty flags where they belong.
  *
- * The input: control registers, an address, a kind of access, and an entry for each level.
+ * The input: a paging mode, an address, and an entry for each level. It is walked for every kind of
+ * access, and with every combination of the features that decide about rights.
  */
 #include <setjmp.h>
 #include <stdlib.h>
@@ -15,7 +16,7 @@
 #include "soft/memory.h"
 #include "soft/mmu.h"
 
-#define PAGES 8u /* of memory, from 0; a table of each level in one of the first */
+#define PAGES 6u /* of memory, from 0; a table of each level in one of the first */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -23,6 +24,11 @@ static struct soft_cpu cpu;
 static struct soft_machine machine;
 static uint8_t memory[PAGES * SOFT_PAGE] __attribute__((aligned(4096)));
 static uint8_t before[sizeof(memory)];
+/* The entries in it that are not 0. */
+static struct {
+    uint64_t gpa, entry;
+} made[5];
+static unsigned made_count;
 static const uint8_t *input;
 static size_t left;
 
@@ -81,6 +87,11 @@ struct answer {
     uint64_t where[5]; /* they are here */
     uint64_t entry[5];
 };
+
+static unsigned entry_size(void)
+{
+    return (cpu.cr4 & SOFT_CR4_PAE) != 0 ? 8 : 4;
+}
 
 static uint64_t read_entry(uint64_t gpa, unsigned size)
 {
@@ -273,53 +284,69 @@ static void set_up_machine(void)
     soft_tlb_init(&cpu);
 }
 
+enum { WP = 1, SMEP = 2, SMAP = 4, NXE = 8, COMBINATIONS = 16 };
+
 static void set_mode(uint64_t bits)
 {
     static const uint64_t widths[] = {36, 40, 46, 52};
 
-    machine.gpa_last = (UINT64_C(1) << widths[bits >> 12 & 3]) - 1;
-    cpu.cr0 = SOFT_CR0_PE | SOFT_CR0_PG | ((bits & 4) != 0 ? SOFT_CR0_WP : 0);
-    cpu.cr4 = ((bits & 8) != 0 ? SOFT_CR4_SMEP : 0) | ((bits & 16) != 0 ? SOFT_CR4_SMAP : 0) |
-              ((bits & 32) != 0 ? SOFT_CR4_PGE : 0) | ((bits & 64) != 0 ? SOFT_CR4_PSE : 0);
-    cpu.efer = (bits & 128) != 0 ? SOFT_EFER_NXE : 0;
+    machine.gpa_last = (UINT64_C(1) << widths[bits >> 2 & 3]) - 1;
+    cpu.cr4 = ((bits & 16) != 0 ? SOFT_CR4_PGE : 0) | ((bits & 32) != 0 ? SOFT_CR4_PSE : 0);
+    cpu.efer = 0;
     if ((bits & 3) != 0)
         cpu.cr4 |= SOFT_CR4_PAE;
     if ((bits & 3) > 1)
         cpu.efer |= SOFT_EFER_LMA | SOFT_EFER_LME;
     if ((bits & 3) == 3)
         cpu.cr4 |= SOFT_CR4_LA57;
-    cpu.cr3 = (bits >> 14 & 3) == 3 ? next(4) & 0xfffff000 : 0;
+    cpu.cr3 = (bits >> 6 & 3) == 3 ? next(4) & 0xfffff000 : 0;
 }
 
-/* An entry of the input in the table of each level; most lead to the next table. */
+static void set_features(unsigned features)
+{
+    cpu.cr0 = SOFT_CR0_PE | SOFT_CR0_PG | ((features & WP) != 0 ? SOFT_CR0_WP : 0);
+    cpu.cr4 &= ~(SOFT_CR4_SMEP | SOFT_CR4_SMAP);
+    cpu.cr4 |=
+        ((features & SMEP) != 0 ? SOFT_CR4_SMEP : 0) | ((features & SMAP) != 0 ? SOFT_CR4_SMAP : 0);
+    cpu.efer = (cpu.efer & ~SOFT_EFER_NXE) | ((features & NXE) != 0 ? SOFT_EFER_NXE : 0);
+}
+
+/* Most are present and lead to the table of the next level. */
+static uint64_t make_entry(unsigned level)
+{
+    const unsigned choice = (unsigned)next(2);
+    uint64_t entry = next(2) & 0xfff;
+
+    entry |= (choice & 7) != 0 ? P : 0;
+    entry |= (choice & 0x38) != 0 ? (level + 1) * SOFT_PAGE
+                                  : next(5) << 12 & UINT64_C(0x000ffffffffff000);
+    if ((choice & 0xc0) == 0)
+        entry |= XD;
+    if ((choice & 0x300) == 0) {
+        const uint64_t bit = next(1);
+
+        entry ^= UINT64_C(1) << (bit < 128 ? 52 + bit % 12 : bit % 52);
+    }
+    return entry;
+}
+
+/* An entry of the input in the table of each level. */
 static void make_tables(uint64_t address)
 {
-    const bool is_short = (cpu.cr4 & SOFT_CR4_PAE) == 0;
-    const unsigned levels = is_short                          ? 2
-                            : (cpu.efer & SOFT_EFER_LMA) == 0 ? 2
-                            : (cpu.cr4 & SOFT_CR4_LA57) != 0  ? 5
-                                                              : 4;
+    const unsigned levels = (cpu.efer & SOFT_EFER_LMA) == 0  ? 2
+                            : (cpu.cr4 & SOFT_CR4_LA57) != 0 ? 5
+                                                             : 4;
+    const unsigned bits = entry_size() == 4 ? 10 : 9, size = entry_size();
 
-    memset(memory, 0, sizeof(memory));
-    for (unsigned n = 0; n < levels; n++) {
-        const unsigned level = levels - n;
-        const unsigned flags = (unsigned)next(1);
-        uint64_t entry = next(is_short ? 4 : 8);
+    for (made_count = 0; made_count < levels; made_count++) {
+        const unsigned shift = 12 + bits * (levels - made_count - 1);
 
-        if ((flags & 7) != 0)
-            entry = (entry & UINT64_C(0xfff0000000000fff)) | (n + 1) * SOFT_PAGE;
-        if ((flags & 0x38) != 0)
-            entry = (entry & ~(UINT64_C(0x7ff) << 52)) | P;
-        if (is_short)
-            memcpy(memory + n * SOFT_PAGE + (address >> (12 + 10 * (level - 1)) & 0x3ff) * 4,
-                   &entry, 4);
-        else
-            memcpy(memory + n * SOFT_PAGE + (address >> (12 + 9 * (level - 1)) & 0x1ff) * 8, &entry,
-                   8);
+        made[made_count].gpa =
+            made_count * SOFT_PAGE + (address >> shift & ((1u << bits) - 1)) * size;
+        made[made_count].entry = make_entry(made_count);
     }
     for (unsigned n = 0; n < 4; n++)
         cpu.pdpte[n] = (address & 0x10) != 0 ? next(4) : (cpu.cr3 & 0xfffff000) | P;
-    memcpy(before, memory, sizeof(memory));
 }
 
 /* ---- comparing ---- */
@@ -327,7 +354,7 @@ static void make_tables(uint64_t address)
 /* Accessed flags on the way, and at its end with success only; the dirty flag after a write. */
 static void check_flags(const struct answer *answer, const struct request *request)
 {
-    const unsigned size = (cpu.cr4 & SOFT_CR4_PAE) != 0 ? 8 : 4;
+    const unsigned size = entry_size();
 
     for (unsigned n = 0; n < answer->depth; n++) {
         const bool last = n + 1 == answer->depth;
@@ -348,10 +375,10 @@ static void check_flags(const struct answer *answer, const struct request *reque
         require(entry == expected);
         memcpy(before + answer->where[n], &entry, size);
     }
-    require(memcmp(before, memory, sizeof(memory)) == 0);
 }
 
-static void translate(const struct request *request)
+/* Returns whether it is permitted. */
+static bool translate(const struct request *request)
 {
     const enum soft_access_kind kind = request->fetch   ? SOFT_EXECUTE
                                        : request->write ? SOFT_WRITE
@@ -369,7 +396,7 @@ static void translate(const struct request *request)
         require(cpu.event.kind == SOFT_EVENT_EXCEPTION && cpu.event.vector == SOFT_PF_FAULT);
         require(answer.fault && cpu.event.error == answer.error && cpu.cr2 == request->address);
         check_flags(&answer, request);
-        return;
+        return false;
     }
     soft_translate(&where, &cpu, NULL, request->address, kind, rights);
     require(!answer.fault && where.gpa == answer.gpa && where.size == answer.size);
@@ -383,22 +410,48 @@ static void translate(const struct request *request)
         walk(&answer, &write);
         require(!answer.fault && (answer.entry[answer.depth - 1] & D) != 0);
     }
+    return true;
+}
+
+/* Twice: the second time with flags as they are then. */
+static void translate_fresh(const struct request *request)
+{
+    for (unsigned n = 0; n < made_count; n++) {
+        memcpy(memory + made[n].gpa, &made[n].entry, entry_size());
+        memcpy(before + made[n].gpa, &made[n].entry, entry_size());
+    }
+    if (translate(request))
+        require(translate(request));
+}
+
+/* Nothing but the entries has been written to. */
+static void clear_tables(void)
+{
+    static const uint8_t zeros[sizeof(memory)];
+
+    for (unsigned n = 0; n < made_count; n++) {
+        memset(memory + made[n].gpa, 0, entry_size());
+        memset(before + made[n].gpa, 0, entry_size());
+    }
+    require(memcmp(memory, zeros, sizeof(memory)) == 0);
+}
+
+static void set_kind(struct request *request, unsigned kind)
+{
+    request->user = kind >= 3 && kind < 6;
+    request->ac = kind >= 6;
+    request->write = kind % 3 == 1;
+    request->fetch = kind % 3 == 2;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct request request = {0};
-    uint64_t kind;
 
     set_up_machine();
     input = data;
     left = size;
-    set_mode(next(2));
-    kind = next(1);
-    request.user = (kind & 1) != 0;
-    request.write = (kind & 6) == 2;
-    request.fetch = (kind & 6) == 4;
-    request.ac = (kind & 8) != 0 && !request.user && !request.fetch;
+    set_mode(next(1));
     request.address = next(8);
     if ((cpu.efer & SOFT_EFER_LMA) == 0)
         request.address = (uint32_t)request.address;
@@ -407,9 +460,23 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                               ? (uint64_t)((int64_t)(request.address << 7) >> 7)
                               : (uint64_t)((int64_t)(request.address << 16) >> 16);
     make_tables(request.address);
-    translate(&request);
-    /* Again, with flags as they are now. */
-    memcpy(before, memory, sizeof(memory));
-    translate(&request);
+    for (unsigned features = 0; features < COMBINATIONS; features++) {
+        set_features(features);
+        for (unsigned kind = 0; kind < 8; kind++) {
+            set_kind(&request, kind);
+            translate_fresh(&request);
+        }
+    }
+    set_features((unsigned)next(1) % COMBINATIONS);
+    set_kind(&request, (unsigned)next(1) % 8);
+    for (unsigned bit = 0; bit < made_count * entry_size() * 8; bit++) {
+        uint64_t *entry = &made[bit / (entry_size() * 8)].entry;
+        const uint64_t flip = UINT64_C(1) << bit % (entry_size() * 8);
+
+        *entry ^= flip;
+        translate_fresh(&request);
+        *entry ^= flip;
+    }
+    clear_tables();
     return 0;
 }
