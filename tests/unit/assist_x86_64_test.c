@@ -682,6 +682,9 @@ TEST(x87_and_mmx)
     check_access(0, X86_DEVICE + 32, 8, true);
     CHECK_INT(visor_io_value(&machine->log[0]), 0x0807060504030201);
     CHECK_INT(machine->vcpu.fpu.ftw, 0);
+    CHECK_INT(RUN("\xdb\xf1"), VISOR_EXIT_NONE); /* fcomi st1: with CMOV */
+    CHECK_INT(machine->pieces & VISOR__ASSIST_X86_FPU, VISOR__ASSIST_X86_FPU);
+    CHECK(machine->changes.x87);
     CHECK_INT(RUN("\x0f\x6f\x3b"), VISOR_EXIT_NONE); /* movq mm7, [rbx] */
     CHECK_INT(machine->vcpu.fpu.st[7].significand, 0x0807060504030201);
     CHECK_INT(RUN("\x0f\xae\x5b\x40"), VISOR_EXIT_NONE); /* stmxcsr [rbx + 64] */
@@ -1042,10 +1045,59 @@ TEST(slots_come_and_go)
     CHECK_INT(RUN("\xab"), VISOR_EXIT_NONE); /* stosd */
     CHECK_OK(visor_vm_dirty_log(&bitmap, sizeof(bitmap), machine->vm, slot));
     CHECK_INT(bitmap, 3);
+    bitmap = 0;
+    machine->vcpu.regs.rsi = X86_DEVICE;
+    machine->vcpu.regs.rdi = X86_DEVICE + 0x100;
+    CHECK_INT(RUN("\x48\xa5"), VISOR_EXIT_NONE); /* movsq: read first, then written */
+    CHECK_OK(visor_vm_dirty_log(&bitmap, sizeof(bitmap), machine->vm, slot));
+    CHECK_INT(bitmap, 1);
     CHECK_OK(visor_vm_remove_slot(&mapping, machine->vm, slot));
     CHECK_INT(RUN("\x8b\x03"), VISOR_EXIT_NONE);
     CHECK_INT(machine->logged, 1);
     visor_mapping_free(mapping);
+    x86_free(machine);
+}
+
+TEST(a_slot_that_goes_while_an_access_waits)
+{
+    visor_slot_config config = VISOR_SLOT_CONFIG_INIT;
+    visor_mapping *mapping = NULL;
+    uint32_t slot;
+    int reason;
+
+    set_up();
+    config.gpa = X86_DEVICE + X86_PAGE;
+    REQUIRE_OK(visor_mapping_create(&mapping, X86_PAGE));
+    REQUIRE_OK(visor_vm_add_slot(&slot, machine->vm, mapping, &config));
+    machine->vcpu.regs.rsi = X86_DEVICE + X86_PAGE;
+    machine->vcpu.regs.rdi = X86_DEVICE;
+    reason = x86_start(machine, "\x48\xa5", 2); /* movsq */
+    CHECK_INT(reason, VISOR_EXIT_MMIO);
+    CHECK_INT(machine->exit.io.address, X86_DEVICE);
+    REQUIRE_OK(visor_vm_remove_slot(&mapping, machine->vm, slot));
+    visor_mapping_free(mapping);
+    /* The source is a device's now, and so another value. */
+    CHECK_INT(x86_finish(machine, reason), VISOR_EXIT_NONE);
+    CHECK_INT(machine->logged, 3);
+    check_access(1, X86_DEVICE + X86_PAGE, 8, false);
+    check_access(2, X86_DEVICE, 8, true);
+    CHECK_INT(in_device(X86_DEVICE, 8), in_device(X86_DEVICE + X86_PAGE, 8));
+    x86_free(machine);
+}
+
+TEST(beginning_anew_forgets_what_is_under_way)
+{
+    set_up();
+    CHECK_INT(x86_start(machine, "\x48\x8b\x03", 3), VISOR_EXIT_MMIO); /* mov rax, [rbx] */
+    CHECK_INT(RUN("\x8b\x0b"), VISOR_EXIT_NONE);                       /* mov ecx, [rbx] */
+    CHECK_INT(machine->logged, 1);
+    CHECK_INT(machine->changes.gpr, 1 << RCX);
+    CHECK_INT(machine->vcpu.regs.rax, NUMBER);
+    /* Nothing waits for an answer any more. */
+    machine->exit.io = (visor_io){.length = 8};
+    visor__assist_x86_answer(machine->assist, &machine->exit.io);
+    CHECK_INT(visor__assist_x86_next(&machine->exit, machine->assist, false), VISOR_EXIT_NONE);
+    CHECK_INT(machine->sets, 1);
     x86_free(machine);
 }
 
