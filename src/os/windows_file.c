@@ -9,6 +9,11 @@ static int duplicate(intptr_t *out, intptr_t handle)
 {
     HANDLE self = GetCurrentProcess(), copy;
 
+    /* Those below zero are not handles: -1 would be this process. */
+    if (handle <= 0) {
+        SetLastError(ERROR_INVALID_HANDLE);
+        return visor__os_failed("DuplicateHandle", "");
+    }
     if (!DuplicateHandle(self, (HANDLE)handle, self, &copy, 0, FALSE, DUPLICATE_SAME_ACCESS))
         return visor__os_failed("DuplicateHandle", "");
     *out = (intptr_t)copy;

@@ -1,14 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Opening, capabilities, lifetimes, errors. */
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "guest.h"
 
@@ -56,9 +52,8 @@ CASE(api, device_absent, "a device that is not there, or is none, and one withou
     static const char *const with_node[] = {"kvm", "geniezone", "gunyah", "halla"};
     const char *backend = visor_hypervisor_backend(g->hv);
     visor_hypervisor *hv = NULL;
-    char path[64] = "/tmp/conformance-XXXXXX", spec[128];
+    char path[64], spec[128];
     unsigned i = 0;
-    int fd;
 
     while (i < 4 && strcmp(backend, with_node[i]) != 0)
         i++;
@@ -70,19 +65,11 @@ CASE(api, device_absent, "a device that is not there, or is none, and one withou
     CHECK_EQ(visor_error_last()->native, ENOENT);
     snprintf(spec, sizeof(spec), "%s[device=/dev/null]", backend);
     CHECK_ERROR(visor_hypervisor_open(&hv, spec), EBROKEN);
-    fd = mkstemp(path);
-    CHECK(fd >= 0);
-    CHECK(fchmod(fd, 0) == 0);
-    close(fd);
+    permission_drop(path, sizeof(path));
     snprintf(spec, sizeof(spec), "%s[device=%s]", backend, path);
-    if (geteuid() == 0) {
-        CHECK(chmod("/tmp", 01777) == 0 || errno == EPERM);
-        CHECK(seteuid(65534) == 0);
-    }
     CHECK_ERROR(visor_hypervisor_open(&hv, spec), EACCESS);
     CHECK(visor_error_last()->hint[0] != '\0');
-    CHECK(seteuid(getuid()) == 0);
-    unlink(path);
+    permission_restore(path);
     CHECK(hv == NULL);
 }
 
@@ -159,7 +146,6 @@ CASE(api, capabilities_agree, "what the library says is what the kernel says")
 
 CASE(api, native_handle, "the VM's descriptor can be handed on")
 {
-    struct stat status;
     visor_file file;
     int result;
 
@@ -168,8 +154,7 @@ CASE(api, native_handle, "the VM's descriptor can be handed on")
     if (result == VISOR_EUNSUPPORTED)
         SKIP("%s", visor_error_last()->detail);
     CHECK_OK(result);
-    CHECK(fstat((int)file, &status) == 0);
-    CHECK((fcntl((int)file, F_GETFD) & FD_CLOEXEC) != 0);
+    file_check_private(file);
     file_close(file);
     guest_add_vcpu(g, 0);
     guest_restart(g, g->vcpu, guest_load[0], guest_data, 0, 0);
@@ -343,18 +328,6 @@ CASE(api, moves_between_programs, "a vCPU goes on with another program on anothe
     pthread_join(thread, NULL);
 }
 
-static unsigned count_descriptors(void)
-{
-    DIR *directory = opendir("/proc/self/fd");
-    unsigned count = 0;
-
-    CHECK(directory != NULL);
-    while (readdir(directory) != NULL)
-        count++;
-    closedir(directory);
-    return count;
-}
-
 CASE_SLOW(api, create_and_destroy, 6,
           "making and freeing VMs many times leaves no descriptor behind")
 {
@@ -370,9 +343,9 @@ CASE_SLOW(api, create_and_destroy, 6,
         visor_vm_free(own.vm);
         visor_memory_free(own.memory);
         if (i == 0)
-            before = count_descriptors();
+            before = host_count_handles();
     }
-    CHECK_EQ(count_descriptors(), before);
+    CHECK_EQ(host_count_handles(), before);
 }
 
 CASE(api, errors_are_described,

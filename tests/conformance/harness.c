@@ -2,16 +2,12 @@
 #include "harness.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "report.h"
 
@@ -166,11 +162,6 @@ void run_to_read(struct where where, visor_vcpu *vcpu, visor_space space, uint64
 
 /* ---- small things ---- */
 
-uint64_t page_size(void)
-{
-    return (uint64_t)sysconf(_SC_PAGESIZE);
-}
-
 uint64_t now_ns(void)
 {
     struct timespec t;
@@ -275,87 +266,6 @@ void drop_slot(struct guest *g, uint32_t slot)
     visor_mapping_free(mapping);
 }
 
-visor_event event_create(void)
-{
-    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-
-    if (fd < 0)
-        FAIL("eventfd: %s", strerror(errno));
-    return fd;
-}
-
-uint64_t event_take(visor_event event)
-{
-    uint64_t count;
-
-    if (read((int)event, &count, sizeof(count)) == sizeof(count))
-        return count;
-    if (errno != EAGAIN)
-        FAIL("eventfd: %s", strerror(errno));
-    return 0;
-}
-
-void event_signal(visor_event event)
-{
-    uint64_t one = 1;
-
-    if (write((int)event, &one, sizeof(one)) != sizeof(one))
-        FAIL("eventfd: %s", strerror(errno));
-}
-
-visor_file file_create(uint64_t length)
-{
-    int fd = memfd_create("conformance", MFD_CLOEXEC);
-
-    if (fd < 0 || ftruncate(fd, (off_t)length) != 0)
-        FAIL("memfd: %s", strerror(errno));
-    return fd;
-}
-
-void file_close(visor_file file)
-{
-    close((int)file);
-}
-
-visor_file file_duplicate(visor_file file)
-{
-    int fd = fcntl((int)file, F_DUPFD_CLOEXEC, 0);
-
-    if (fd < 0)
-        FAIL("dup: %s", strerror(errno));
-    return fd;
-}
-
-void file_seal_read_only(visor_file *file)
-{
-    char path[64];
-    int fd;
-
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", (int)*file);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        FAIL("%s: %s", path, strerror(errno));
-    close((int)*file);
-    *file = fd;
-}
-
-void file_rewind(visor_file file)
-{
-    lseek((int)file, 0, SEEK_SET);
-}
-
-void file_write(visor_file file, uint64_t offset, const void *data, size_t length)
-{
-    if (pwrite((int)file, data, length, (off_t)offset) != (ssize_t)length)
-        FAIL("memfd: %s", strerror(errno));
-}
-
-void file_read(visor_file file, uint64_t offset, void *data, size_t length)
-{
-    if (pread((int)file, data, length, (off_t)offset) != (ssize_t)length)
-        FAIL("memfd: %s", strerror(errno));
-}
-
 static int buffer_write(void *context, const void *data, size_t length)
 {
     struct buffer *buffer = context;
@@ -389,16 +299,4 @@ void buffer_free(struct buffer *buffer)
 {
     free(buffer->data);
     *buffer = (struct buffer){0};
-}
-
-bool host_file_begins(const char *path, const char *text)
-{
-    char begin[64] = "";
-    FILE *file = fopen(path, "re");
-
-    if (file == NULL)
-        return false;
-    begin[fread(begin, 1, sizeof(begin) - 1, file)] = '\0';
-    fclose(file);
-    return strncmp(begin, text, strlen(text)) == 0;
 }

@@ -75,15 +75,26 @@ struct code {
 
 /*
  * The object itself is laid out by the assembler, which alone knows the length at compile time.
- * Cases use the macros that an architecture's header makes of this one.
+ * Cases use the macros that an architecture's header makes of this one. Only for ELF does the
+ * assembler find back to the section that the compiler is in; elsewhere all stays there, between
+ * two functions.
  */
-#define VISOR_GUEST_ASM_(name, before, text, after)                                           \
-    extern const struct code name __attribute__((visibility("hidden")));                      \
-    __asm__(".pushsection .data.rel.ro, \"aw\"\n"                                             \
-            ".balign 8\n" #name ": .quad " #name "_begin, " #name "_end - " #name "_begin\n"  \
-            ".popsection\n"                                                                   \
-            ".pushsection .rodata\n" before #name "_begin:\n" text "\n" #name "_end:\n" after \
-            ".popsection\n")
+#ifdef __ELF__
+#define GUEST_HIDDEN_      __attribute__((visibility("hidden")))
+#define GUEST_OBJECT_      ".pushsection .data.rel.ro, \"aw\"\n"
+#define GUEST_CODE_        ".pushsection .rodata\n"
+#define GUEST_SECTION_END_ ".popsection\n"
+#else
+#define GUEST_HIDDEN_
+#define GUEST_OBJECT_
+#define GUEST_CODE_
+#define GUEST_SECTION_END_
+#endif
+#define VISOR_GUEST_ASM_(name, before, text, after)                                               \
+    extern const struct code name GUEST_HIDDEN_;                                                  \
+    __asm__(GUEST_OBJECT_ ".balign 8\n" #name ": .quad " #name "_begin, " #name "_end - " #name   \
+                          "_begin\n" GUEST_SECTION_END_ GUEST_CODE_ before #name "_begin:\n" text \
+                          "\n" #name "_end:\n" after GUEST_SECTION_END_)
 
 /* ---- ending a case ---- */
 
@@ -152,6 +163,13 @@ const char *exit_text(const visor_exit *exit);
 /* ---- small things that many cases need ---- */
 
 uint64_t page_size(void);
+/* Handles, descriptors: what a program has open. */
+unsigned host_count_handles(void);
+/* Keeps this thread on one processor, and memory where it is, if the host lets it. */
+void host_pin_thread(void);
+void host_lock_memory(void *memory, size_t length);
+/* Memory of this program's between two pages without access, so that it is a mapping of its own. */
+uint64_t *host_map_own(uint64_t length);
 uint64_t now_ns(void);
 void sleep_ms(unsigned ms);
 /* A thread that kicks the vCPU after `ms`; the end of the case waits for it. */
@@ -167,9 +185,9 @@ uint32_t add_slot(struct guest *g, uint64_t gpa, uint64_t length, visor_mapping 
 /* Removes a slot and frees its mapping. */
 void drop_slot(struct guest *g, uint32_t slot);
 
-/* Eventfds. */
+/* Events. */
 visor_event event_create(void);
-/* The counter, which is reset; 0 if the event was not signalled. */
+/* How often it was signalled, or 1 where events do not count, and resets it. */
 uint64_t event_take(visor_event event);
 void event_signal(visor_event event);
 /* From a thread, after `ms`. */
@@ -177,12 +195,28 @@ void event_signal_later(visor_event event, unsigned ms);
 /* An empty unnamed file of this length. */
 visor_file file_create(uint64_t length);
 void file_close(visor_file file);
+/* Also of events. */
 visor_file file_duplicate(visor_file file);
 /* Exchanges the file for one that can only be read. */
 void file_seal_read_only(visor_file *file);
 void file_rewind(visor_file file);
 void file_write(visor_file file, uint64_t offset, const void *data, size_t length);
 void file_read(visor_file file, uint64_t offset, void *data, size_t length);
+/* Also while it is mapped, or the case is skipped. */
+void file_truncate(visor_file file, uint64_t length);
+/* It is open, and programs that are started do not get it. */
+void file_check_private(visor_file file);
+
+/* A file that this process may not open, which is anybody from here on; and the end of that. */
+void permission_drop(char *path, size_t capacity);
+void permission_restore(const char *path);
+
+/* Signals, where the host has them; else the case is skipped. */
+void signal_block_and_raise(void);
+bool signal_is_pending(void); /* that one */
+/* To this process every 50 ms: on a busy host the first may come before it is waited for. */
+void signal_start(void (*handler)(int number));
+void signal_stop(void);
 
 /* A growing buffer as a stream: write to its end, read from its cursor. */
 struct buffer {
@@ -203,7 +237,8 @@ void buffer_free(struct buffer *buffer);
     X(INTEL, 4, "Intel")                                                                 \
     X(X86_64, 5, "x86_64")                                                               \
     X(AARCH64, 6, "aarch64")                                                             \
-    X(RISCV64, 7, "riscv64")
+    X(RISCV64, 7, "riscv64")                                                             \
+    X(WINDOWS, 8, "Windows")
 enum host_fact {
 #define HOST_FACT_ENUM_(name, bit, text) HOST_##name = 1 << (bit),
     HOST_FACTS(HOST_FACT_ENUM_)
@@ -228,6 +263,8 @@ struct quirk {
     const char *outcome; /* glob that the failure's text must match */
     const char *reason;
 };
+/* Patterns of *, ?, [abc], [a-c] and [!abc]. */
+bool glob_matches(const char *pattern, const char *text);
 /* The quirk that applies to the case here, or NULL. */
 const struct quirk *quirk_find(const char *backend, unsigned host, const char *full_name);
 

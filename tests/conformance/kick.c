@@ -2,7 +2,6 @@
 /* Getting a vCPU out of run, and settling what it was in the middle of. Generic. */
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdatomic.h>
 
 #include "guest.h"
@@ -85,15 +84,10 @@ CASE(kick, answers_are_kept, "the answer to a read is not lost when the next run
 
 CASE(kick, blocked_signal, "a signal that the caller blocks does not end run and stays pending")
 {
-    sigset_t set, pending;
-
     guest_start(g, guest_count, guest_data, 3, 0, NULL);
-    sigemptyset(&set);
-    sigaddset(&set, SIGUSR1);
-    CHECK(pthread_sigmask(SIG_BLOCK, &set, NULL) == 0);
-    raise(SIGUSR1);
+    signal_block_and_raise();
     CHECK_EQ(CHECK_OK(visor_vcpu_run(g->vcpu)), VISOR_EXIT_MMIO);
-    CHECK(sigpending(&pending) == 0 && sigismember(&pending, SIGUSR1) == 1);
+    CHECK(signal_is_pending());
 }
 
 static void on_alarm(int number)
@@ -103,19 +97,10 @@ static void on_alarm(int number)
 
 CASE(kick, signal_handler, "a signal with a handler interrupts run; the guest goes on afterwards")
 {
-    struct sigaction action = {.sa_handler = on_alarm};
-    /* Again and again: on a busy host the first may come before the run. */
-    const struct timespec interval = {.tv_nsec = 50000000};
-    struct itimerspec soon = {.it_value = interval, .it_interval = interval};
-    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
-    timer_t timer;
-
     guest_start(g, guest_spin, guest_data, 0, 0, NULL);
-    sigaction(SIGUSR1, &action, NULL);
-    CHECK(timer_create(CLOCK_MONOTONIC, &event, &timer) == 0);
-    CHECK(timer_settime(timer, 0, &soon, NULL) == 0);
+    signal_start(on_alarm);
     CHECK_EQ(visor_vcpu_run(g->vcpu), VISOR_EXIT_INTR);
-    timer_delete(timer);
+    signal_stop();
     count_until_kicked(g);
 }
 
@@ -129,18 +114,11 @@ static void on_kick_signal(int number)
 
 CASE(kick, from_signal_handler, "a kick from a signal handler on the vCPU's own thread")
 {
-    struct sigaction action = {.sa_handler = on_kick_signal};
-    struct itimerspec soon = {.it_value = {.tv_nsec = 50000000}};
-    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
-    timer_t timer;
-
     guest_start(g, guest_spin, guest_data, 0, 0, NULL);
     kick_from_signal_vcpu = g->vcpu;
-    sigaction(SIGUSR1, &action, NULL);
-    CHECK(timer_create(CLOCK_MONOTONIC, &event, &timer) == 0);
-    CHECK(timer_settime(timer, 0, &soon, NULL) == 0);
+    signal_start(on_kick_signal);
     RUN_TO(g, KICKED);
-    timer_delete(timer);
+    signal_stop();
 }
 
 CASE(kick, after_free, "a kick of a vCPU that is gone does nothing")

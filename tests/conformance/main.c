@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* visor-conformance: does this hypervisor behave as the API says? */
-#include <fnmatch.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "os.h"
 #include "report.h"
 
 struct suite_options suite_options = {.time_limit_s = 20, .stress = 1000};
@@ -32,13 +32,11 @@ static bool case_selected(const struct test_case *test, const char *filter)
     char name[128];
 
     case_full_name(name, sizeof(name), test);
-    return filter == NULL || fnmatch(filter, name, 0) == 0 || strcmp(filter, test->theme) == 0;
+    return filter == NULL || glob_matches(filter, name) || strcmp(filter, test->theme) == 0;
 }
 
-/* Inside the process of the case. */
-static void case_body(void *argument)
+static void case_body(const struct test_case *test)
 {
-    const struct test_case *test = argument;
     struct guest g = {0};
 
     CHECK_OK(visor_hypervisor_open(&g.hv, suite_options.hypervisor));
@@ -50,16 +48,33 @@ static void case_body(void *argument)
     visor_hypervisor_free(g.hv);
 }
 
-/* Both hand their answer back as notes. */
-static void detect_body(void *argument)
+/* Hands its answer back as a note. */
+static void detect_body(void)
 {
     visor_hypervisor *hv;
 
-    (void)argument;
     CHECK_OK(visor_hypervisor_open(&hv, suite_options.hypervisor));
-    note("%x %s %s; %s", host_detect(hv), visor_hypervisor_backend(hv),
+    note("%x %s %s; %s", host_detect(hv) | host_system(), visor_hypervisor_backend(hv),
          visor_hypervisor_version(hv), visor_hypervisor_reason(hv));
     visor_hypervisor_free(hv);
+}
+
+void report_body(const char *name)
+{
+    char full_name[128];
+
+    if (*name == '\0') {
+        detect_body();
+        return;
+    }
+    for (const struct test_case *test = cases_first; test != NULL; test = test->next) {
+        case_full_name(full_name, sizeof(full_name), test);
+        if (strcmp(full_name, name) == 0) {
+            case_body(test);
+            return;
+        }
+    }
+    FAIL("there is no such case");
 }
 
 /* Learns the backend's name and the facts about the host; < 0 if no guest can run. */
@@ -69,7 +84,7 @@ static int suite_detect(char *backend, unsigned *host)
     char rest[1024] = "";
     char *words;
 
-    report_run(&report, detect_body, NULL, suite_options.time_limit_s);
+    report_run(&report, "", suite_options.time_limit_s);
     *host = (unsigned)strtoul(report.notes, &words, 16);
     if (report.outcome != OUTCOME_PASSED || words == report.notes ||
         sscanf(words, "%63s %1000[^\n]", backend, rest) < 1) {
@@ -114,9 +129,9 @@ static void case_run(struct counts *counts, struct test_case *test, const char *
         printf("ok %u - %s # SKIP %s\n", counts->number, name, quirk->reason);
         return;
     }
-    report_run(&report, case_body, test, limit_s);
+    report_run(&report, name, limit_s);
     if (quirk != NULL && report.outcome == OUTCOME_FAILED &&
-        fnmatch(quirk->outcome, report.text, 0) == 0) {
+        glob_matches(quirk->outcome, report.text)) {
         counts->skipped++;
         printf("ok %u - %s # SKIP differs as declared (%s): %s\n", counts->number, name,
                report.text, quirk->reason);
@@ -223,7 +238,7 @@ int main(int argc, char **argv)
                                             {"help", no_argument, NULL, 'h'},
                                             {"version", no_argument, NULL, 'V'},
                                             {NULL, 0, NULL, 0}};
-    const char *filter = NULL;
+    const char *filter = NULL, *name;
     bool list = false;
     int option;
 
@@ -243,6 +258,11 @@ int main(int argc, char **argv)
     if (optind < argc || suite_options.time_limit_s == 0 || suite_options.stress == 0) {
         print_usage(stderr);
         return 2;
+    }
+    name = process_name();
+    if (name != NULL) {
+        report_child(name);
+        return 0;
     }
     return list ? suite_list(filter) : suite_run(filter);
 }

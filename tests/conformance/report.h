@@ -20,10 +20,15 @@ struct report {
 };
 
 /*
- * Runs body(argument) in a process of its own for at most limit_s seconds. Crashing, hanging, and
- * ending in any other way than by returning are failures that the text names.
+ * Runs report_body(name) in a process of its own for at most limit_s seconds. Crashing, hanging,
+ * and ending in any other way than by returning are failures that the text names.
  */
-void report_run(struct report *out, void (*body)(void *argument), void *argument, unsigned limit_s);
+void report_run(struct report *out, const char *name, unsigned limit_s);
+/* What that process does. */
+void report_child(const char *name);
+
+/* The body of a case, or of finding out where we are (""). In main.c. */
+void report_body(const char *name);
 
 /* A thread that has to end before what it works on is freed; and waiting for all of them. */
 #define REPORT_THREADS 32

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Memory slots: adding, removing, and what backs them. The same on every architecture. */
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "guest.h"
 
@@ -166,17 +164,6 @@ CASE(slots, replace_while_guest_lives,
     CHECK_EQ(GUEST_FINISH(g), 3);
 }
 
-/* Memory of the caller's between two pages without access, so that it is a mapping of its own. */
-static uint64_t *map_own(uint64_t length)
-{
-    const uint64_t page = page_size();
-    uint8_t *host = mmap(NULL, length + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-    CHECK(host != MAP_FAILED);
-    CHECK(mprotect(host + page, length, PROT_READ | PROT_WRITE) == 0);
-    return (uint64_t *)(void *)(host + page);
-}
-
 static uint32_t add_borrowed(struct guest *g, void *host, uint64_t length)
 {
     visor_slot_config config = VISOR_SLOT_CONFIG_INIT;
@@ -193,7 +180,7 @@ static uint32_t add_borrowed(struct guest *g, void *host, uint64_t length)
 CASE(slots, borrowed, "the caller's own memory as a slot")
 {
     const uint64_t length = 4 * page_size();
-    uint64_t *own = map_own(length);
+    uint64_t *own = host_map_own(length);
 
     guest_start(g, guest_store[3], guest_hole + 24, 0x77, 0, NULL);
     add_borrowed(g, own, length);
@@ -204,7 +191,7 @@ CASE(slots, borrowed, "the caller's own memory as a slot")
 CASE(slots, borrowed_part, "a part of a mapping of the caller's, which may be used in parts")
 {
     const uint64_t length = 4 * page_size();
-    uint64_t *own = map_own(2 * length);
+    uint64_t *own = host_map_own(2 * length);
 
     guest_start(g, guest_store[3], guest_hole + 24, 0x77, 0, NULL);
     add_borrowed(g, own, length);
@@ -215,7 +202,7 @@ CASE(slots, borrowed_part, "a part of a mapping of the caller's, which may be us
 CASE(slots, borrowed_back, "removed, the caller's own memory is as the guest has left it")
 {
     const uint64_t length = 4 * page_size();
-    uint64_t *own = map_own(length);
+    uint64_t *own = host_map_own(length);
     uint32_t slot;
 
     guest_start(g, guest_store[3], guest_hole + 24, 0x77, 0, NULL);
@@ -391,7 +378,7 @@ CASE(slots, memory_fault, "memory that the host cannot provide is an exit, not a
     NEED(g, MEMORY_FAULT);
     CHECK_OK(visor_mapping_create_file(&mapping, file, 0, 2 * page, true));
     /* Now the second page lies beyond the end of the file: the host cannot read it. */
-    CHECK(ftruncate((int)file, (off_t)page) == 0);
+    file_truncate(file, page);
     config.gpa = guest_hole;
     CHECK_OK(visor_vm_add_slot(&slot, g->vm, mapping, &config));
     reason = RUN(g);

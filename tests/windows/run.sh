@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
-# run.sh PREFIX PROGRAM... [-- PROGRAM ARGUMENT...]: runs Windows programs one after another under
+# run.sh PREFIX PROGRAM... [-- PROGRAM ARGUMENT...]...: runs Windows programs one after another under
 # Wine, whose files are in the folder PREFIX, which is made where there is none.
 set -eu
 case $1 in
@@ -18,7 +18,7 @@ mkdir -p "$prefix"
 timeout 120 "$wine/wine64" wineboot >/dev/null 2>&1 </dev/null
 status=0
 run() {
-    timeout 300 "$wine/wine64" "$@" </dev/null || {
+    timeout 600 "$wine/wine64" "$@" </dev/null || {
         echo "# $1: status $?"
         status=1
     }
@@ -27,8 +27,16 @@ while [ $# -gt 0 ] && [ "$1" != -- ]; do
     run "$1"
     shift
 done
-if [ $# -gt 1 ]; then
+while [ $# -gt 1 ]; do
     shift
-    run "$@"
-fi
+    program=$1 rest=''
+    shift
+    # Arguments have no spaces.
+    while [ $# -gt 0 ] && [ "$1" != -- ]; do
+        rest="$rest $1"
+        shift
+    done
+    # shellcheck disable=SC2086
+    run "$program" $rest
+done
 exit $status

@@ -184,7 +184,7 @@ CASE(irqchip, resample_bogus, "a resample event that is none is refused, and not
     NEED(g, IRQFD_RESAMPLE);
     CHECK_OK(visor_vm_add_irq_event(g->vm, 4, event, resample));
     CHECK_OK(visor_vm_remove_irq_event(g->vm, 4, event));
-    CHECK(visor_vm_add_irq_event(g->vm, 4, event, 2147483647) < 0);
+    CHECK(visor_vm_add_irq_event(g->vm, 4, event, 2147483600) < 0);
     CHECK_ERROR(visor_vm_remove_irq_event(g->vm, 4, event), ENOENT);
     CHECK_OK(visor_vm_add_irq_event(g->vm, 4, event, resample));
 }

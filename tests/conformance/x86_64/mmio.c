@@ -4,7 +4,6 @@
 
 #include <sched.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "guest.h"
 
@@ -64,18 +63,15 @@ VISOR_GUEST_ASM64(load_out_load, "movabs al, [0x20000]; out 5, al; movabs al, [0
 CASE(mmio, removed_slot_in_use, "removing a slot takes it out of the guest's TLB too")
 {
     visor_mapping *mapping, *back;
-    cpu_set_t cpus;
     uint32_t slot;
 
     /* No migration of this thread may flush the TLB by accident and hide a missing flush. */
-    CPU_ZERO(&cpus);
-    CPU_SET(0, &cpus);
-    sched_setaffinity(0, sizeof(cpus), &cpus);
+    host_pin_thread();
     x86_start(g, &(struct x86_setup){
                      .mode = X86_LONG, .ram = 0x12000, .load = 0x1000, .code = &load_out_load});
     slot = add_slot(g, 0x20000, 0x1000, &mapping, false, false);
     memset(visor_mapping_host(mapping), 0xff, 0x1000);
-    mlock(visor_mapping_host(mapping), 0x1000);
+    host_lock_memory(visor_mapping_host(mapping), 0x1000);
     RUN_TO_OUT(g, 5, 1, 0xff);
     CHECK_OK(visor_vm_remove_slot(&back, g->vm, slot));
     CHECK(back == mapping);
