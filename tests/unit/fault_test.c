@@ -433,7 +433,7 @@ TEST(every_operation_can_fail_and_work_again)
             fail_and_mend(op);
     }
     CHECK_INT(open_files(), files);
-    close((int)event);
+    close_event(event);
 }
 
 TEST(a_guest_that_cannot_be_made_leaves_nothing_behind)

@@ -3,12 +3,10 @@
 #ifndef VISOR_TESTS_UNIT_GUEST_H
 #define VISOR_TESTS_UNIT_GUEST_H
 
-#include <sys/eventfd.h>
-#include <unistd.h>
-
 #include <visor.h>
 
 #include "core/vm.h"
+#include "events.h"
 #include "null/null.h"
 #include "null/script.h"
 #include "unit.h"
@@ -103,29 +101,6 @@ static inline uint64_t guest_rax(struct guest *guest)
 static inline uint64_t step_address(unsigned n)
 {
     return SCRIPT_GPA + n * sizeof(struct null_step);
-}
-
-static inline visor_event make_event(void)
-{
-    return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-}
-
-/* How often the event was signalled since the last call. */
-static inline uint64_t event_count(visor_event event)
-{
-    uint64_t count = 0;
-
-    return read((int)event, &count, sizeof(count)) == sizeof(count) ? count : 0;
-}
-
-/* Descriptors that this process has open. */
-static inline int open_files(void)
-{
-    int count = 0;
-
-    for (int fd = 0; fd < 1024; fd++)
-        count += dup2(fd, fd) == fd;
-    return count;
 }
 
 #endif

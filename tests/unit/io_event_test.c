@@ -57,7 +57,7 @@ static void events_instead_of_exits(bool by_core)
     REQUIRE(GUEST_LOAD(&guest, NULL_STORE(HOLE, 1, 1), NULL_STORE(HOLE, 8, 2),
                        NULL_STORE(HOLE + 8, 4, 0x1337), NULL_OUT(0xc8, 2, 9), NULL_HALT));
     CHECK_INT(visor_vcpu_run(guest.vcpu), VISOR_EXIT_HLT);
-    CHECK_INT(event_count(any), 2);
+    CHECK_INT(event_count(any), EVENTS_COUNT ? 2 : 1);
     CHECK_INT(event_count(exact), 1);
     CHECK_INT(event_count(port), 1);
     CHECK_INT(calls, 0);
@@ -79,9 +79,9 @@ static void events_instead_of_exits(bool by_core)
     CHECK_INT(event_count(any), 0);
     guest_free(&guest);
     /* They are the caller's still. */
-    CHECK_OK(close((int)any));
-    CHECK_OK(close((int)exact));
-    CHECK_OK(close((int)port));
+    CHECK_OK(close_event(any));
+    CHECK_OK(close_event(exact));
+    CHECK_OK(close_event(port));
 }
 
 TEST(events_of_the_hypervisor_replace_exits)
@@ -98,19 +98,19 @@ TEST(an_event_outlives_the_callers_descriptor)
 {
     struct visor_backend bare;
     visor_event event = make_event();
-    visor_event copy = dup((int)event);
+    visor_event copy = copy_event(event);
     const visor_io_event io_event = {.event = event, .space = VISOR_PIO, .address = 0x10};
     struct guest guest;
 
     REQUIRE(create(&guest, &bare, true));
     REQUIRE_OK(visor_vm_add_io_event(guest.vm, &io_event));
-    close((int)event);
+    close_event(event);
     REQUIRE(GUEST_LOAD(&guest, NULL_OUT(0x10, 1, 1), NULL_HALT));
     CHECK_INT(visor_vcpu_run(guest.vcpu), VISOR_EXIT_HLT);
     CHECK_INT(event_count(copy), 1);
     CHECK_OK(visor_vm_remove_io_event(guest.vm, &io_event));
     guest_free(&guest);
-    close((int)copy);
+    close_event(copy);
 }
 
 /* Events that one write could signal both collide, in either order. */
@@ -147,8 +147,8 @@ TEST(events_collide_if_one_write_could_signal_both)
         CHECK_INT(visor_vm_remove_io_event(guest.vm, &b), cases[i / 2].collide ? VISOR_ENOENT : 0);
     }
     guest_free(&guest);
-    close((int)first);
-    close((int)second);
+    close_event(first);
+    close_event(second);
 }
 
 TEST(events_are_checked)
@@ -181,9 +181,9 @@ TEST(events_are_checked)
         for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
             CHECK_INT(visor_vm_add_io_event(guest.vm, &cases[i].io), cases[i].error);
     }
-    CHECK(visor_vm_add_io_event(guest.vm, &(visor_io_event){.event = 2147483647}) < 0);
+    CHECK(visor_vm_add_io_event(guest.vm, &(visor_io_event){.event = 2147483600}) < 0);
     guest_free(&guest);
-    close((int)event);
+    close_event(event);
 }
 
 TEST(removing_needs_the_same_members)
@@ -212,8 +212,8 @@ TEST(removing_needs_the_same_members)
     CHECK_INT(visor_vm_remove_io_event(guest.vm, &wrong), VISOR_ENOENT);
     CHECK_OK(visor_vm_remove_io_event(guest.vm, &added));
     guest_free(&guest);
-    close((int)event);
-    close((int)other);
+    close_event(event);
+    close_event(other);
 }
 
 UNIT_MAIN()

@@ -27,9 +27,9 @@ TEST(an_event_raises_one_gsi)
     CHECK_OK(visor_vm_remove_irq_event(guest.vm, 8, e2));
     CHECK_OK(visor_vm_remove_irq_event(guest.vm, 4, e3));
     guest_free(&guest);
-    CHECK_OK(close((int)e1));
-    CHECK_OK(close((int)e2));
-    CHECK_OK(close((int)e3));
+    CHECK_OK(close_event(e1));
+    CHECK_OK(close_event(e2));
+    CHECK_OK(close_event(e3));
 }
 
 TEST(a_bad_resample_event_is_refused_and_nothing_is_closed)
@@ -41,13 +41,13 @@ TEST(a_bad_resample_event_is_refused_and_nothing_is_closed)
     REQUIRE(create(&guest, VISOR_IRQCHIP_KERNEL));
     CHECK_OK(visor_vm_add_irq_event(guest.vm, 4, event, resample));
     CHECK_OK(visor_vm_remove_irq_event(guest.vm, 4, event));
-    CHECK(visor_vm_add_irq_event(guest.vm, 4, event, 2147483647) < 0);
-    CHECK(visor_vm_add_irq_event(guest.vm, 4, 2147483647, VISOR_EVENT_NONE) < 0);
+    CHECK(visor_vm_add_irq_event(guest.vm, 4, event, 2147483600) < 0);
+    CHECK(visor_vm_add_irq_event(guest.vm, 4, 2147483600, VISOR_EVENT_NONE) < 0);
     CHECK_INT(visor_vm_remove_irq_event(guest.vm, 4, event), VISOR_ENOENT);
     guest_free(&guest);
     CHECK_INT(open_files(), files);
-    close((int)event);
-    close((int)resample);
+    close_event(event);
+    close_event(resample);
 }
 
 TEST(without_a_chip_there_are_no_interrupts)
@@ -65,7 +65,7 @@ TEST(without_a_chip_there_are_no_interrupts)
     CHECK_INT(visor_vm_send_msi(guest.vm, &msi), VISOR_EUNSUPPORTED);
     CHECK_INT(visor_vm_cap(guest.vm, VISOR_CAP_IRQFD), 0);
     guest_free(&guest);
-    close((int)event);
+    close_event(event);
 }
 
 /* Switches the guest's local APIC on, as software does. */

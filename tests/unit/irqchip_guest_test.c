@@ -2,6 +2,7 @@
 /* The interrupt chips behind the public API: guests of the null backend that wait for interrupts in
  * their halt, end them, and start each other. */
 #include <pthread.h>
+#include <unistd.h>
 
 #include "guest.h"
 

@@ -53,7 +53,7 @@ TEST(a_thousand_guests_leave_nothing_behind)
     }
     CHECK_INT(open_files(), files);
     CHECK_INT(mallinfo2().uordblks, memory);
-    close((int)event);
+    close_event(event);
 }
 
 TEST(a_bad_configuration_is_refused)
