@@ -1,56 +1,26 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Files to boot: getting at them, and what all loaders do with them. */
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "boot/elf.h"
-
-static int host_error(int code)
-{
-    switch (code) {
-    case ENOENT:
-    case ENOTDIR: return VISOR_ENOENT;
-    case EACCES:
-    case EPERM: return VISOR_EACCESS;
-    default: return VISOR_ESYSTEM;
-    }
-}
+#include "os/os.h"
 
 int boot_image_open(struct boot_image *out, const char *path, const char *what, vmm_error *error)
 {
-    struct stat status;
-    void *data;
-    int fd;
+    const void *data;
+    size_t size;
+    int code = vmm_file_map(&data, &size, path, what, error);
 
-    fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0)
-        return vmm_fail(error, host_error(errno), "%s '%s': %s", what, path, strerror(errno));
-    if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
-        close(fd);
-        return vmm_fail(error, VISOR_EFORMAT, "%s '%s' is %s, not a file", what, path,
-                        S_ISDIR(status.st_mode) ? "a directory" : "a device or a pipe");
-    }
-    if (status.st_size == 0) {
-        close(fd);
-        return vmm_fail(error, VISOR_EFORMAT, "%s '%s' is empty", what, path);
-    }
-    data = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    close(fd);
-    if (data == MAP_FAILED)
-        return vmm_fail(error, VISOR_ESYSTEM, "%s '%s' cannot be mapped: %s", what, path,
-                        strerror(errno));
-    *out = (struct boot_image){.path = path, .data = data, .size = (size_t)status.st_size};
+    if (code != 0)
+        return code;
+    *out = (struct boot_image){.path = path, .data = data, .size = size};
     return 0;
 }
 
 void boot_image_close(struct boot_image *image)
 {
     if (image->data != NULL)
-        munmap((void *)image->data, image->size);
+        vmm_unmap(image->data, image->size);
     *image = (struct boot_image){0};
 }
 

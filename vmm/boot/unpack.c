@@ -4,10 +4,9 @@
  */
 #include <inttypes.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "boot/packing.h"
+#include "os/os.h"
 
 /* ---- zboot ---- */
 
@@ -83,22 +82,17 @@ int boot_unpack_part(struct boot_image *out, const struct boot_image *image,
                      const struct boot_packing *packing, const uint8_t *data, size_t size,
                      uint64_t limit, vmm_error *error)
 {
-    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
     struct boot_packed packed = {.image = image, .packing = packing, .data = data, .size = size};
-    size_t used;
     int code;
 
     /* Address space for all that it may be, which costs nothing. One byte more tells whether it
      * would go on. */
     packed.capacity = (size_t)(limit < LARGEST ? limit : LARGEST) + 1;
-    packed.out = mmap(NULL, packed.capacity, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (packed.out == MAP_FAILED)
+    packed.out = vmm_reserve(packed.capacity);
+    if (packed.out == NULL)
         return vmm_fail(error, VISOR_ENOMEM, "out of memory");
     code = unpack_into(&packed, error);
-    used = code == 0 ? (packed.length + page - 1) & ~(page - 1) : 0;
-    if (used < packed.capacity)
-        munmap(packed.out + used, packed.capacity - used);
+    vmm_reserve_trim(packed.out, packed.capacity, code == 0 ? packed.length : 0);
     if (code != 0)
         return code;
     *out = (struct boot_image){

@@ -8,11 +8,11 @@
  */
 #include <inttypes.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "boot/bzimage.h"
 #include "boot/elf.h"
 #include "boot/packing.h"
+#include "os/os.h"
 
 /* Where virtual addresses of the kernel begin, and how many there are for it. */
 #define MAP_BASE   0xffffffff80000000ull
@@ -152,7 +152,7 @@ static bool has_word(const char *params, const char *name)
 
 static int random_below(uint64_t *out, uint64_t bound, vmm_error *error)
 {
-    if (getrandom(out, sizeof(*out), 0) != sizeof(*out))
+    if (!vmm_random(out, sizeof(*out)))
         return vmm_fail(error, VISOR_ESYSTEM, "cannot get random numbers");
     *out %= bound;
     return 0;

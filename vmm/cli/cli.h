@@ -31,7 +31,7 @@ void cli_run_help(void);
 void cli_info_help(void);
 
 /* "visor: " and a line on standard error, with a carriage return while the terminal is raw. */
-__attribute__((format(printf, 1, 2))) void cli_say(const char *format, ...);
+__attribute__((format(VISOR_PRINTF, 1, 2))) void cli_say(const char *format, ...);
 
 /* The error for '?' and ':' of getopt_long(), which names the option. Returns VISOR_EINVAL. */
 int cli_refuse_option(char **argv, int option, vmm_error *error);

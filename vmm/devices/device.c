@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "devices/device.h"
 
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 
 int vmm_fail(vmm_error *error, int code, const char *format, ...)
 {
@@ -37,24 +35,6 @@ void vmm_log(const vmm_host *host, const char *format, ...)
     vsnprintf(line, sizeof(line), format, args);
     va_end(args);
     host->log(host->log_context, line);
-}
-
-int vmm_thread_start(pthread_t *out, void *(*run)(void *argument), void *argument, vmm_error *error)
-{
-    /* A fault of the thread's own, if blocked, kills the process without its handlers. */
-    static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS, SIGABRT};
-    sigset_t blocked, old;
-    int result;
-
-    sigfillset(&blocked);
-    for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
-        sigdelset(&blocked, faults[i]);
-    pthread_sigmask(SIG_SETMASK, &blocked, &old);
-    result = pthread_create(out, NULL, run, argument);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (result)
-        return vmm_fail(error, VISOR_ESYSTEM, "cannot start a thread: %s", strerror(result));
-    return 0;
 }
 
 int vmm_map_io(const vmm_host *host, visor_space space, uint64_t address, uint64_t length,

@@ -27,7 +27,7 @@ typedef struct vmm_error {
 
 /* Formats the message (error may be NULL) and returns code. */
 int vmm_fail(vmm_error *error, int code, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+    __attribute__((format(VISOR_PRINTF, 3, 4)));
 /* The same for a call of libvisor that failed with `code`: appends visor_error_format(). */
 int vmm_fail_visor(vmm_error *error, int code, const char *what);
 
@@ -73,7 +73,8 @@ typedef struct vmm_host {
  */
 void vmm_host_from_vm(vmm_host *out, visor_vm *vm);
 
-void vmm_log(const vmm_host *host, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void vmm_log(const vmm_host *host, const char *format, ...)
+    __attribute__((format(VISOR_PRINTF, 2, 3)));
 
 /* Starts a thread with the host's signals blocked: they are for the main thread, and SIGPIPE and
  * SIGXFSZ become errors of the write that caused them. Faults are not: see terminal.c. */

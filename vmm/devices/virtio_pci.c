@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Virtio over PCI, modern only: virtio 1.2, 2.1, 2.6 and 4.1. */
-#include <errno.h>
 #include <pthread.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "devices/virtio_pci_internal.h"
+#include "os/os.h"
 
 #define VENDOR_VIRTIO   0x1af4
 #define DEVICE_BASE     0x1040
@@ -40,10 +38,7 @@ enum { CFG_COMMON = 1, CFG_NOTIFY = 2, CFG_ISR = 3, CFG_DEVICE = 4, CFG_PCI = 5 
 
 void virtio_pci_kick(virtio_pci *transport)
 {
-    uint64_t one = 1;
-    ssize_t ignored = write(transport->kick, &one, sizeof(one));
-
-    (void)ignored; /* EAGAIN: the counter is full, so the worker wakes up */
+    vmm_event_signal(transport->kick);
 }
 
 /* ---- interrupts, with the lock held ---- */
@@ -117,14 +112,11 @@ static void serve_queue(virtio_pci *transport, unsigned index)
 static void *work(void *argument)
 {
     virtio_pci *transport = argument;
-    uint64_t count;
-    ssize_t ignored;
 
     pthread_mutex_lock(&transport->lock);
     while (!transport->ending) {
         pthread_mutex_unlock(&transport->lock);
-        ignored = read(transport->kick, &count, sizeof(count)); /* blocks */
-        (void)ignored;
+        vmm_event_wait(transport->kick);
         pthread_mutex_lock(&transport->lock);
         for (unsigned i = 0; i < transport->device->queue_count; i++)
             serve_queue(transport, i);
@@ -307,11 +299,10 @@ int virtio_pci_create(virtio_pci **out, const vmm_host *host, pci_bus *bus, virt
     }
     transport->host = host;
     transport->device = device;
-    transport->kick = eventfd(0, EFD_CLOEXEC);
-    if (transport->kick < 0) {
-        result = vmm_fail(error, VISOR_ESYSTEM, "eventfd: %s", strerror(errno));
+    transport->kick = VISOR_EVENT_NONE;
+    result = vmm_event_create(&transport->kick, error);
+    if (result < 0)
         goto fail;
-    }
     pthread_mutex_init(&transport->lock, NULL);
     pthread_cond_init(&transport->idle, NULL);
     virtio_pci_reset_registers(transport);
@@ -327,8 +318,7 @@ int virtio_pci_create(virtio_pci **out, const vmm_host *host, pci_bus *bus, virt
     return 0;
 
 fail:
-    if (transport->kick >= 0)
-        close(transport->kick);
+    vmm_event_free(transport->kick);
     device->free(device);
     free(transport);
     return result;
@@ -346,7 +336,7 @@ void virtio_pci_free(virtio_pci *transport)
     if (transport->pci)
         moved(transport, 0, 0);
     transport->device->free(transport->device);
-    close(transport->kick);
+    vmm_event_free(transport->kick);
     pthread_cond_destroy(&transport->idle);
     pthread_mutex_destroy(&transport->lock);
     free(transport);

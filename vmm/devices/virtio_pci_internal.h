@@ -33,7 +33,7 @@ struct virtio_pci {
     /* worker */
     pthread_t worker;
     pthread_cond_t idle;
-    int kick;         /* eventfd: a notification, or the end */
+    visor_event kick; /* a notification, or the end */
     unsigned quiesce; /* vCPUs that want it to rest */
     bool busy, ending;
     uint64_t notify_gpa; /* where the I/O events are, 0: nowhere */

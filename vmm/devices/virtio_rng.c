@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Entropy device: virtio 1.2, 5.4. */
-#include <errno.h>
 #include <stdlib.h>
-#include <sys/random.h>
 
 #include "devices/virtio.h"
+#include "os/os.h"
 
 #define QUEUE_SIZE  64
 #define CLASS_OTHER 0xff0000
@@ -15,19 +14,15 @@ static int64_t serve(virtio_device *device, unsigned queue, virtq_chain *chain)
     uint64_t total = 0, wanted = chain->in_length < MOST_BYTES ? chain->in_length : MOST_BYTES;
     uint8_t bytes[256];
     size_t part;
-    ssize_t got;
 
     (void)device;
     (void)queue;
     while (total < wanted) {
         part = wanted - total < sizeof(bytes) ? wanted - total : sizeof(bytes);
-        got = getrandom(bytes, part, 0);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
+        if (!vmm_random(bytes, part))
             break;
-        virtq_write(chain, total, bytes, (size_t)got);
-        total += (uint64_t)got;
+        virtq_write(chain, total, bytes, part);
+        total += part;
     }
     return (int64_t)total;
 }

@@ -6,7 +6,8 @@
 #include "machine/dt_board.h"
 
 #include <stdio.h>
-#include <sys/random.h>
+
+#include "os/os.h"
 
 #define SERIAL_GPA    0x01000000u
 #define SERIAL_LENGTH 0x1000u
@@ -152,7 +153,7 @@ static int add_chosen(struct dt *dt, const struct machine *machine, vmm_error *e
 
     /* The second part is for the address that the kernel moves to: not more of it than is wanted,
      * and nobody sees both. */
-    if (getrandom(seed, sizeof(seed), 0) != sizeof(seed))
+    if (!vmm_random(seed, sizeof(seed)))
         return vmm_fail(error, VISOR_ESYSTEM, "the host has no random numbers");
     dt_open_plain(dt, "chosen");
     dt_string(dt, "bootargs", machine->config.params);
