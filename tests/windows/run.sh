@@ -15,7 +15,7 @@ export WINEDLLOVERRIDES="mscoree,mshtml,winemenubuilder.exe="
 trap '"$wine/wineserver64" -k >/dev/null 2>&1 </dev/null || true' EXIT
 mkdir -p "$prefix"
 # Its processes stay a while, and must not hold our output.
-timeout 120 "$wine/wine64" wineboot >/dev/null 2>&1 </dev/null
+timeout 300 "$wine/wine64" wineboot >/dev/null 2>&1 </dev/null
 status=0
 run() {
     timeout 600 "$wine/wine64" "$@" </dev/null || {
