@@ -10,7 +10,7 @@ GH_NAME, is GUNYAH_NAME in the header where the table has that too.
 import sys
 from pathlib import Path
 
-VARIANTS = {"legacy", "lkml17", "early61"}
+VARIANTS = {"legacy", "lkml17", "early61", "windows", "darwin", "ghaxm"}
 
 
 def rows_of(table):
