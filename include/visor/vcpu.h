@@ -170,9 +170,10 @@ VISOR_API visor_vm *visor_vcpu_vm(visor_vcpu *vcpu); /* borrowed */
  * On Linux the calling thread has the kick signal (SIGRTMIN+1 unless the hypervisor was opened with
  * the option signal=N) blocked from its first run on, and must not unblock it; no handler is
  * installed. Other signals keep the mask that the thread had when it first ran the vCPU: a later
- * change of it takes effect inside the guest after the next VISOR_EXIT_INTR. Geniezone, Gunyah and
- * Halla differ: opening one gives the kick signal a handler that does nothing unless it has one (EINVAL
- * for one with SA_RESTART), and signals whose handlers have SA_RESTART wait for the end of the run.
+ * change of it takes effect inside the guest after the next VISOR_EXIT_INTR. Geniezone, Gunyah,
+ * Halla and HAXM differ: opening one (HAXM: creating a vCPU) gives the kick signal a handler that does
+ * nothing unless it has one (EINVAL for one with SA_RESTART); and with the first three, signals whose
+ * handlers have SA_RESTART wait for the end of the run.
  */
 VISOR_API int visor_vcpu_run(visor_vcpu *vcpu);
 
