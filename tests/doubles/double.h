@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Doubles of drivers that no machine here has. A shared object, loaded before libc (LD_PRELOAD),
- * stands behind the device nodes of Geniezone, Gunyah and Halla: it answers open, ioctl and close
- * of their descriptors as the drivers do, and runs the guests with the KVM of the machine. Programs
- * above it are unmodified. The drivers' rules are written down from the drivers; what the
- * hypervisor behind them does where the drivers do not tell is decided in favour of strictness,
- * each time with a comment.
+ * stands behind their device nodes: it answers open, ioctl and close of their descriptors as the
+ * drivers do. One is for Geniezone, Gunyah and Halla, and runs the guests with the KVM of the
+ * machine; another for HAXM (haxm.h), with the software CPU. Programs above it are unmodified. The
+ * drivers' rules are written down from the drivers; what the hypervisor behind them does where the
+ * drivers do not tell is decided in favour of strictness, each time with a comment.
  *
  * Environment:
  *   VISOR_DOUBLE_LOG=FILE    appends a line for each call: object, request, argument, result
- *   VISOR_DOUBLE_KERNEL=V    6.1, 6.6 or 6.12 (default): whose driver
- *   VISOR_DOUBLE_EINTR=N     each Nth run is met by a signal at the worst moment
+ *   VISOR_DOUBLE_KERNEL=V    6.1, 6.6 or 6.12 (default): whose driver (Android's)
+ *   VISOR_DOUBLE_EINTR=N     each Nth run is met by a signal at the worst moment (Android's)
  *
  * A function of the kernel's returns a negative errno here too. What would crash the kernel,
  * corrupt the guest or is undefined ends the process with a message (double_die).
@@ -59,6 +59,10 @@ struct node {
 };
 
 extern const struct node double_geniezone, double_gunyah, double_halla;
+
+/* What opening a path gives: an object with a reference, or a negative errno; -ENOTTY: it is no
+ * node of this double's. android.c, haxm.c */
+long double_open(struct object **out, const char *path);
 
 /* files.c */
 /* A new descriptor of object, of which it takes over the only reference, or an error and nothing

@@ -24,8 +24,6 @@
 
 #define MAX_FD 1024
 
-static const struct node *const nodes[] = {&double_geniezone, &double_gunyah, &double_halla};
-
 static pthread_mutex_t table_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct object *table[MAX_FD];
 
@@ -224,29 +222,27 @@ static int dispatch(struct object *object, unsigned request, uint64_t arg)
     return finish(result == -DOUBLE_RESTART ? -EINTR : result);
 }
 
-static int open_node(const struct node *node, int flags)
+static int open_object(struct object *object, int flags)
 {
-    struct object *object = malloc(sizeof(*object));
-    int fd;
+    int fd = anonymous_fd();
 
-    if (object == NULL)
-        return finish(-ENOMEM);
-    object_init(object, node->ops);
-    fd = anonymous_fd();
     if (fd >= 0 && (flags & O_CLOEXEC) == 0)
         fcntl(fd, F_SETFD, 0);
     fd = object_install(object, fd);
     if (fd < 0)
-        free(object);
+        object_put(object);
     return finish(fd);
 }
 
 static int open_path(int folder, const char *path, int flags, mode_t mode)
 {
-    for (size_t i = 0; path != NULL && i < sizeof(nodes) / sizeof(nodes[0]); i++) {
-        if (strcmp(path, nodes[i]->path) == 0)
-            return open_node(nodes[i], flags);
-    }
+    struct object *object = NULL;
+    long ret = path == NULL ? -ENOTTY : double_open(&object, path);
+
+    if (ret == 0)
+        return open_object(object, flags);
+    if (ret != -ENOTTY)
+        return finish(ret);
     return (int)syscall(SYS_openat, folder, path, flags, mode);
 }
 
