@@ -27,6 +27,16 @@
 #define TWIN_DECODE \
     "an access without a syndrome is an exception, and no register can be read to do it"
 
+/* HAXM, whose driver is of one kind on all systems. */
+#define HAXM_ROM    "the driver skips a write to read-only memory, and tells nobody"
+#define HAXM_PINNED "the driver keeps the host's pages while they are mapped"
+#define HAXM_NMI    "the driver does not tell whether NMIs are blocked"
+#define HAXM_SHADOW "the driver does not tell of interrupt shadows, and takes none"
+#define HAXM_DEAD   "the driver never enters a vCPU again after a triple fault"
+#define HAXM_CR8    "the driver has no CR8"
+#define HAXM_XSAVE  "the driver lets nobody save what XSAVE keeps: guests are not offered it"
+#define HAXM_DECODE "the driver's emulator has no such instruction, and gives the vCPU up"
+
 static const struct quirk quirks[] = {
     {"kvm", 0, "events/soft_interrupt", QUIRK_DIFFERS, "got.interrupt.injected is 0x0*",
      "Linux does not report software interrupts: the instruction is executed anew"},
@@ -262,6 +272,54 @@ static const struct quirk quirks[] = {
      "events of Windows are signalled or not, they do not count"},
     {"*", HOST_WINDOWS, "snapshot/memory", QUIRK_DIFFERS, "buffer.length < GUEST_RAM / 2*",
      "Windows tells of no holes in memory"},
+
+    /* HAXM, with the same interrupt chips. */
+    {"haxm", 0, "kick/blocked_signal", QUIRK_MAY_DIFFER, "*visor_vcpu_run*is 0x2, should be 0x4*",
+     "a run ends at every interrupt of the host, whatever its cause"},
+    {"haxm", 0, "irq/resample_again", QUIRK_MAY_DIFFER, "exit mmio*should be kicked",
+     "a thread takes events: one that comes during an interrupt may be seen after its end"},
+    {"haxm", 0, "chips/pic", QUIRK_DIFFERS, "*byte 4 of 16 is 0x00*",
+     "of the lowest priority only the three bits are kept that mean something"},
+    {"haxm", 0, "memory/read_only*", QUIRK_DIFFERS, "exit mmio (write of 8 bytes at 0x3f000000*",
+     HAXM_ROM},
+    {"haxm", 0, "slots/read_only", QUIRK_DIFFERS, "exit mmio (write of 8 bytes at 0x3f000000*",
+     HAXM_ROM},
+    {"haxm", 0, "mmio/read_only_slot*", QUIRK_DIFFERS, "exit hlt*should be mmio", HAXM_ROM},
+    {"haxm", 0, "memory/balloon", QUIRK_DIFFERS, "visor_vm_balloon_inflate*EUNSUPPORTED*",
+     HAXM_PINNED},
+    {"haxm", 0, "slots/file_paged", QUIRK_DIFFERS, "visor_vm_slot_page_out*EUNSUPPORTED*",
+     HAXM_PINNED},
+    {"haxm", 0, "slots/arena*", QUIRK_DIFFERS, "visor_vm_slot_map_file*EUNSUPPORTED*", HAXM_PINNED},
+    {"haxm", 0, "control/shutdown_then_reset", QUIRK_DIFFERS, "visor_vcpu_reset*EUNSUPPORTED*",
+     HAXM_DEAD},
+    {"haxm", 0, "events/triple_fault", QUIRK_DIFFERS, "visor_x86_set_events*EUNSUPPORTED*",
+     HAXM_DEAD},
+    {"haxm", 0, "cpuid/set_is_seen", QUIRK_DIFFERS, "r?1? is 0x756e6547, should be 0x11223344*",
+     "the driver takes of leaf 0 the highest leaf only"},
+    {"haxm", 0, "cpuid/policy", QUIRK_DIFFERS, "r?1? is 0x60800, should be 0x3060800*",
+     "the driver has one CPUID for all vCPUs of a VM, with one APIC id"},
+    {"haxm", 0, "events/soft_interrupt", QUIRK_DIFFERS, "visor_x86_set_events*EUNSUPPORTED*",
+     "an interrupt of INT is none of the driver's"},
+    {"haxm", 0, "interrupts/nmi_masked_until_iret", QUIRK_DIFFERS, "events.nmi.masked is 0x0*",
+     HAXM_NMI},
+    {"haxm", 0, "snapshot_x86/nmi_masked", QUIRK_DIFFERS, "events.nmi.masked is 0x0*", HAXM_NMI},
+    {"haxm", 0, "events/nmi_injected", QUIRK_DIFFERS, "got.nmi.injected is 0x0*", HAXM_NMI},
+    {"haxm", 0, "events/nmi_masked", QUIRK_DIFFERS, "visor_x86_set_events*EUNSUPPORTED*", HAXM_NMI},
+    {"haxm", 0, "events/members_not_reported", QUIRK_DIFFERS, "visor_x86_set_events*EUNSUPPORTED*",
+     HAXM_NMI},
+    {"haxm", 0, "events/shadow", QUIRK_DIFFERS, "set.interrupt.has_shadow is 0x0*", HAXM_SHADOW},
+    {"haxm", 0, "snapshot_x86/shadow", QUIRK_DIFFERS, "*events.interrupt.shadow*", HAXM_SHADOW},
+    {"haxm", 0, "fpu/avx_preserved", QUIRK_DIFFERS, "exit hlt*should be io", HAXM_XSAVE},
+    {"haxm", 0, "fpu/xsave_in_guest", QUIRK_DIFFERS, "*rdx != 1 does not hold*", HAXM_XSAVE},
+    {"haxm", 0, "mmio/read_modify_write", QUIRK_DIFFERS, "exit internal_error*cannot emulate*",
+     HAXM_DECODE},
+    {"haxm", 0, "mmio/sixteen_bytes", QUIRK_DIFFERS, "exit internal_error*cannot emulate*",
+     HAXM_DECODE},
+    {"haxm", 0, "modes/segments_round_trip", QUIRK_DIFFERS, "visor_x86_set_sregs*cr8*", HAXM_CR8},
+    {"haxm", 0, "snapshot_x86/all_state", QUIRK_DIFFERS, "visor_x86_set_sregs*cr8*", HAXM_CR8},
+    {"haxm", 0, "snapshot_x86/same_vm", QUIRK_DIFFERS, "visor_x86_set_sregs*cr8*", HAXM_CR8},
+    {"haxm", 0, "snapshot_x86/apic_base_and_deadline", QUIRK_DIFFERS,
+     "visor_x86_set_msr*EREFUSED*MSR 0x1b*", "the driver has no x2APIC"},
 };
 
 const struct quirk *quirk_find(const char *backend, unsigned host, const char *full_name)
