@@ -121,7 +121,7 @@ static int ask_vcpu(struct list *list, visor_hypervisor *hv, const struct haxm_n
 
     if (err != 0)
         return haxm_error(HAXM_VCPU_CREATE, err, "%s", "");
-    ret = haxm_open_vcpu(&vcpu, hv, id, first);
+    ret = haxm_open_vcpu(&vcpu, &haxm_hv_of(hv)->node, id, first);
     if (ret < 0)
         return ret;
     ret = read_list(list, &vcpu);
@@ -138,7 +138,7 @@ static int ask(struct list *list, visor_hypervisor *hv)
 
     if (err != 0)
         return haxm_error(HAXM_CREATE_VM, err, "%s", "");
-    ret = haxm_open_vm(&vm, hv, id);
+    ret = haxm_open_vm(&vm, &haxm_hv_of(hv)->node, id);
     if (ret < 0)
         return ret;
     ret = ask_vcpu(list, hv, &vm, id);

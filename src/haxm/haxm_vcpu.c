@@ -224,7 +224,7 @@ static int open_vcpu(visor_vcpu *vcpu)
 
     if (err != 0)
         return haxm_error(HAXM_VCPU_CREATE, err, "vCPU id %u", vcpu->id);
-    ret = haxm_open_vcpu(&v->node, vcpu->vm->hv, vm->id, vcpu->id);
+    ret = haxm_open_vcpu(&v->node, &vm->node, vm->id, vcpu->id);
     if (ret < 0)
         return ret;
     ret = open_tunnel(vcpu);

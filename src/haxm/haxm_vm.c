@@ -26,7 +26,7 @@ static int create(visor_vm *vm)
     err = haxm_call(&haxm_hv_of(vm->hv)->node, HAXM_CREATE_VM, &priv->id, sizeof(priv->id));
     if (err != 0)
         return haxm_error(HAXM_CREATE_VM, err, "the driver has %u VMs at most", HAX_MAX_VMS);
-    ret = haxm_open_vm(&priv->node, vm->hv, priv->id);
+    ret = haxm_open_vm(&priv->node, &haxm_hv_of(vm->hv)->node, priv->id);
     if (ret < 0)
         return ret;
     ret = introduce(vm);

@@ -39,14 +39,16 @@ enum haxm_request {
 /* An open node. */
 struct haxm_node {
     intptr_t handle;
+    bool is_fork; /* of Google's driver, on Windows */
 };
 
 extern const struct visor__option haxm_options[];
 
 /* The device, with EABSENT, EACCESS and the like told apart. */
 int haxm_open_device(struct haxm_node *out, visor_hypervisor *hv);
-int haxm_open_vm(struct haxm_node *out, visor_hypervisor *hv, uint32_t vm);
-int haxm_open_vcpu(struct haxm_node *out, visor_hypervisor *hv, uint32_t vm, uint32_t vcpu);
+int haxm_open_vm(struct haxm_node *out, const struct haxm_node *device, uint32_t vm);
+int haxm_open_vcpu(struct haxm_node *out, const struct haxm_node *device, uint32_t vm,
+                   uint32_t vcpu);
 void haxm_close(struct haxm_node *node);
 
 /* Makes a request with a structure, in and out. 0, or the system's error, for haxm_error(). */

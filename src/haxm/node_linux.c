@@ -72,20 +72,21 @@ static int open_new(struct haxm_node *out, const char *path)
     }
 }
 
-int haxm_open_vm(struct haxm_node *out, visor_hypervisor *hv, uint32_t vm)
+int haxm_open_vm(struct haxm_node *out, const struct haxm_node *device, uint32_t vm)
 {
     char path[64];
 
-    (void)hv;
+    (void)device;
     snprintf(path, sizeof(path), HAX_VM_LINUX, vm);
     return open_new(out, path);
 }
 
-int haxm_open_vcpu(struct haxm_node *out, visor_hypervisor *hv, uint32_t vm, uint32_t vcpu)
+int haxm_open_vcpu(struct haxm_node *out, const struct haxm_node *device, uint32_t vm,
+                   uint32_t vcpu)
 {
     char path[64];
 
-    (void)hv;
+    (void)device;
     snprintf(path, sizeof(path), HAX_VCPU_LINUX, vm, vcpu);
     return open_new(out, path);
 }
