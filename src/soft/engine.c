@@ -8,6 +8,7 @@
 #include "soft/debug.h"
 #include "soft/event.h"
 #include "soft/flags.h"
+#include "soft/machine.h"
 #include "soft/memory.h"
 #include "soft/mmu.h"
 
@@ -207,6 +208,8 @@ void soft_inject_interrupt(struct soft_cpu *cpu, uint8_t vector)
 /* Delivers what waits. Returns whether something did. */
 static bool deliver(struct soft_cpu *cpu)
 {
+    const struct soft_devices *devices = &cpu->machine->devices;
+
     /* Not in the middle of an instruction. */
     if (cpu->event.kind == SOFT_EVENT_NONE && cpu->nmi_pending && !cpu->nmi_masked &&
         cpu->shadow == 0 && soft_is_settled(cpu)) {
@@ -216,6 +219,14 @@ static bool deliver(struct soft_cpu *cpu)
     if (cpu->event.kind == SOFT_EVENT_NONE)
         return false;
     cpu->halted = false;
+    if (devices->event_exits != NULL && devices->event_exits(devices->context, cpu, &cpu->event)) {
+        cpu->exit->exception.vector = cpu->event.vector;
+        cpu->exit->exception.error_code = cpu->event.has_error ? cpu->event.error : 0;
+        cpu->event.kind = SOFT_EVENT_NONE;
+        cpu->exit_reason = VISOR_EXIT_EXCEPTION;
+        soft_access_commit(cpu);
+        longjmp(cpu->leave, SOFT_LEAVE_EXIT);
+    }
     cpu->stamp++;
     soft_event_deliver(cpu);
     soft_access_commit(cpu);

@@ -40,6 +40,12 @@ struct soft_devices {
     bool (*msr_exits)(void *context, struct soft_cpu *cpu, uint32_t index, bool is_write);
     /* Whether one that does not exist shall. */
     bool unknown_msrs_exit;
+    /* The next two may be NULL: none does. Whether CPUID with this leaf shall leave to the caller,
+     * as VISOR_EXIT_CPUID at the instruction, which the caller then performs. */
+    bool (*cpuid_exits)(void *context, struct soft_cpu *cpu, uint32_t function);
+    /* Whether an exception or an NMI shall leave as VISOR_EXIT_EXCEPTION in place of being
+     * delivered. It is forgotten then. */
+    bool (*event_exits)(void *context, struct soft_cpu *cpu, const struct soft_event *event);
     void *context;
 };
 

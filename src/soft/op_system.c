@@ -115,6 +115,7 @@ SOFT_HANDLER(soft_op_cpuid)
     const visor_x86_cpuid_entry *entry =
         soft_cpuid_find(cpu, SOFT_R(uint32_t, RAX), SOFT_R(uint32_t, 8 * SOFT_RCX));
     uint32_t function = SOFT_R(uint32_t, RAX), index = SOFT_R(uint32_t, 8 * SOFT_RCX);
+    const struct soft_devices *devices = &cpu->machine->devices;
     visor_x86_cpuid_entry now = {0};
 
     if ((cpu->misc_features & 1) != 0 && soft_cpl(cpu) != 0)
@@ -128,6 +129,16 @@ SOFT_HANDLER(soft_op_cpuid)
             now.edx &= ~(1u << 9);
     } else if (function == 0xd && entry != NULL && index <= 1) {
         now.ebx = (cpu->xcr0 & 4) != 0 ? 832 : 576;
+    }
+    if (SOFT_UNLIKELY(devices->cpuid_exits != NULL) &&
+        devices->cpuid_exits(devices->context, cpu, function)) {
+        cpu->exit->cpuid.function = function;
+        cpu->exit->cpuid.index = index;
+        cpu->exit->cpuid.eax = now.eax;
+        cpu->exit->cpuid.ebx = now.ebx;
+        cpu->exit->cpuid.ecx = now.ecx;
+        cpu->exit->cpuid.edx = now.edx;
+        soft_leave_exit(cpu, op, false, VISOR_EXIT_CPUID);
     }
     cpu->r[SOFT_RAX] = now.eax;
     cpu->r[SOFT_RBX] = now.ebx;
