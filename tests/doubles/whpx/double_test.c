@@ -3,7 +3,8 @@
  * Calls WinHvPlatform.dll as Microsoft's documentation of the platform says, without anything of
  * this project's library: of the double, what a program written for the real one sees.
  *
- * double_test [DLL]. On a machine with the real platform it tests that.
+ * double_test [DLL]; without one: both doubles, which are beside the program. With the path of the
+ * system's library it tests the real platform.
  */
 #include <whpx.h>
 
@@ -396,11 +397,11 @@ static void end(void)
     CHECK(pWHvDeletePartition(partition) == E_INVALIDARG);
 }
 
-int main(int argc, char **argv)
+static bool test(const char *dll)
 {
-    if (!load(argc > 1 ? argv[1] : "WinHvPlatform.dll"))
-        return 1;
-    memory = VirtualAlloc(NULL, MEMORY_SIZE, MEM_COMMIT | MEM_RESERVE, PAGE_READWRITE);
+    if (!load(dll))
+        return false;
+    printf("# %s\n", dll);
     capabilities();
     create();
     map();
@@ -415,6 +416,14 @@ int main(int argc, char **argv)
     registers();
     translates();
     end();
+    return true;
+}
+
+int main(int argc, char **argv)
+{
+    memory = VirtualAlloc(NULL, MEMORY_SIZE, MEM_COMMIT | MEM_RESERVE, PAGE_READWRITE);
+    if (argc > 1 ? !test(argv[1]) : !test("WinHvPlatform.dll") || !test("WinHvPlatform_1809.dll"))
+        return 1;
     printf("1..%d\n", number);
     return failures > 0;
 }

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The backend "whpx" in front of both doubles, as a program that uses the library sees it: what an
+ * old Windows lacks is done in another way or said, and the guest sees no difference.
+ */
+#include <visor.h>
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int number, failures;
+
+static bool check(bool ok, const char *text, int line)
+{
+    number++;
+    printf("%s %d - %s\n", ok ? "ok" : "not ok", number, text);
+    if (!ok) {
+        char error[512];
+
+        visor_error_format(error, sizeof(error));
+        printf("# line %d; last error: %s\n", line, error);
+        failures++;
+    }
+    return ok;
+}
+#define CHECK(condition) check((condition), #condition, __LINE__)
+
+#define NEW "whpx"
+#define OLD "whpx[library=WinHvPlatform_1809.dll]"
+
+static void opens(void)
+{
+    visor_hypervisor *hv;
+
+    CHECK(visor_hypervisor_open(&hv, "whpx[library=not_there.dll]") == VISOR_EABSENT);
+    CHECK(strstr(visor_error_last()->hint, "HypervisorPlatform") != NULL);
+    CHECK(visor_hypervisor_open(&hv, "whpx[library=kernel32.dll]") == VISOR_EUNSUPPORTED);
+    CHECK(strstr(visor_error_last()->detail, "WHv") != NULL);
+}
+
+static void probes(const char *spec)
+{
+    visor_probe probe = VISOR_PROBE_INIT;
+
+    CHECK(visor_hypervisor_probe(&probe, spec) == 0);
+    if (!CHECK(probe.status == 0 && probe.full))
+        printf("# %s\n", probe.detail);
+}
+
+/* CPUID comes by a call on newer systems, by exits on older ones. */
+static void same_processor(void)
+{
+    visor_x86_cpuid_entry one[256], other[256];
+    uint32_t one_msrs[256], other_msrs[256];
+    visor_hypervisor *hv, *old;
+    int count, msrs;
+
+    if (!CHECK(visor_hypervisor_open(&hv, NEW) == 0) ||
+        !CHECK(visor_hypervisor_open(&old, OLD) == 0))
+        return;
+    memset(one, 0, sizeof(one));
+    memset(other, 0, sizeof(other));
+    count = visor_x86_supported_cpuid(one, 256, hv);
+    CHECK(count > 10 && visor_x86_supported_cpuid(other, 256, old) == count);
+    CHECK(memcmp(one, other, sizeof(one)) == 0);
+    msrs = visor_x86_msr_list(one_msrs, 256, hv);
+    CHECK(msrs > 30 && visor_x86_msr_list(other_msrs, 256, old) == msrs);
+    CHECK(visor_hypervisor_cap(old, VISOR_CAP_GPA_BITS) == 40);
+    visor_hypervisor_free(old);
+    visor_hypervisor_free(hv);
+}
+
+/* The upper half of a YMM register goes through the platform's image, whatever form that has. */
+static void xsave(const char *spec)
+{
+    const visor_memory_region ram = {.length = 0x10000};
+    visor_hypervisor *hv = NULL;
+    visor_memory *memory = NULL;
+    visor_vm *vm = NULL;
+    visor_vcpu *vcpu = NULL;
+    uint8_t *image, *again;
+    int64_t size;
+
+    if (CHECK(visor_hypervisor_open(&hv, spec) == 0) &&
+        CHECK(visor_memory_create(&memory, &ram, 1, NULL) == 0) &&
+        CHECK(visor_vm_create(&vm, hv, memory, NULL) == 0) &&
+        CHECK(visor_vcpu_create(&vcpu, vm, 0) == 0)) {
+        size = visor_vm_cap(vm, VISOR_CAP_X86_XSAVE_SIZE);
+        CHECK(size == 832);
+        image = calloc(1, (size_t)size);
+        again = calloc(1, (size_t)size);
+        CHECK(visor_x86_get_xsave(image, (size_t)size, vcpu) == size);
+        CHECK(image[512 + 15] == 0); /* the standard form */
+        image[512] = 7;
+        memset(image + 576, 0x5a, 256);
+        CHECK(visor_x86_set_xsave(vcpu, image, (size_t)size) == 0);
+        CHECK(visor_x86_get_xsave(again, (size_t)size, vcpu) == size);
+        CHECK(memcmp(image + 576, again + 576, 256) == 0);
+        free(again);
+        free(image);
+    }
+    visor_vcpu_free(vcpu);
+    visor_vm_free(vm);
+    visor_memory_free(memory);
+    visor_hypervisor_free(hv);
+}
+
+int main(void)
+{
+    opens();
+    probes(NEW);
+    probes(OLD);
+    same_processor();
+    xsave(NEW);
+    xsave(OLD);
+    printf("1..%d\n", number);
+    return failures > 0;
+}
