@@ -218,8 +218,8 @@ static bool deliver(struct soft_cpu *cpu)
     }
     if (cpu->event.kind == SOFT_EVENT_NONE)
         return false;
-    cpu->halted = false;
     if (devices->event_exits != NULL && devices->event_exits(devices->context, cpu, &cpu->event)) {
+        cpu->halted = false;
         cpu->exit->exception.vector = cpu->event.vector;
         cpu->exit->exception.error_code = cpu->event.has_error ? cpu->event.error : 0;
         cpu->event.kind = SOFT_EVENT_NONE;
@@ -227,6 +227,7 @@ static bool deliver(struct soft_cpu *cpu)
         soft_access_commit(cpu);
         longjmp(cpu->leave, SOFT_LEAVE_EXIT);
     }
+    cpu->halted = false;
     cpu->stamp++;
     soft_event_deliver(cpu);
     soft_access_commit(cpu);

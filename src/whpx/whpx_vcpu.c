@@ -248,7 +248,8 @@ int whpx_ready_for_interrupt(visor_vcpu *vcpu)
 
     if (ret < 0)
         return ret;
-    return ret == 1 && (vcpu->lapic == NULL || visor__lapic_accepts_extint(vcpu->lapic));
+    /* One that was injected can be replaced until the next run. */
+    return ret > 0 && (vcpu->lapic == NULL || visor__lapic_accepts_extint(vcpu->lapic));
 }
 
 int whpx_interrupt(visor_vcpu *vcpu, uint8_t vector)

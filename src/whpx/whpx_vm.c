@@ -13,7 +13,7 @@
 
 /* The leaves that exit, each range as first and last: answered by the vCPU's own list. */
 static const uint32_t cpuid_ranges[][2] = {
-    {0, 0x24}, {0x40000000, 0x40000010}, {0x80000000, 0x80000028}};
+    {0, 0x24}, {0x40000000, 0x40000010}, {0x40000100, 0x40000110}, {0x80000000, 0x80000028}};
 
 /* ---- partitions ---- */
 
@@ -33,7 +33,7 @@ static int set_up(const struct whpx_hv *whpx, WHV_PARTITION_HANDLE partition, ui
 {
     const WHV_EXTENDED_VM_EXITS exits = {
         .X64CpuidExit = 1, .X64MsrExit = 1, .ExceptionExit = whpx->exits.ExceptionExit};
-    uint32_t leaves[128], count = 0;
+    uint32_t leaves[160], count = 0;
     HRESULT result;
     int ret;
 

@@ -263,6 +263,13 @@ static const struct quirk quirks[] = {
     {"soft", 0, "chips/pic", QUIRK_DIFFERS, "*byte 4 of 16 is 0x00*",
      "of the lowest priority only the three bits are kept that mean something"},
 
+    {"whpx", 0, "chips/pic", QUIRK_DIFFERS, "*byte 4 of 16 is 0x00*",
+     "of the lowest priority only the three bits are kept that mean something"},
+    {"whpx", 0, "msr/exit_direction", QUIRK_DIFFERS, "*EUNSUPPORTED*",
+     "the platform itself answers MSRs that the processor has, and cannot be told otherwise later"},
+    {"whpx", 0, "msr/unknown", QUIRK_DIFFERS, "*0x11e*ENOENT*",
+     "MSR 0x11e is no register of the platform: a guest reads what the processor below has"},
+
     /* On Windows, whatever the hypervisor; docs/windows.md. */
     {"*", HOST_WINDOWS, "slots/arena*", QUIRK_DIFFERS, "*create_arena*EUNSUPPORTED*",
      "Windows cannot replace a part of a mapping in place"},

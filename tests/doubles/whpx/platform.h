@@ -52,7 +52,8 @@ struct vp {
     bool notify_nmi, notify_interrupt;
     uint8_t notify_priority;
     struct soft_event caught; /* that left in place of being delivered */
-    uint64_t frozen_tsc;      /* while time is suspended */
+    bool caught_at_halt;
+    uint64_t frozen_tsc; /* while time is suspended */
 };
 
 struct partition {

@@ -449,6 +449,10 @@ static HRESULT get_one(WHV_REGISTER_VALUE *out, struct bundle *bundle, uint32_t 
         }
         return result;
     }
+    if (msr_of(name) == 0x10 && bundle->partition->is_suspended) {
+        out->Reg64 = bundle->vp->frozen_tsc;
+        return S_OK;
+    }
     if (msr_of(name) != 0)
         return platform_result(visor_x86_get_msr(&out->Reg64, bundle->vp->vcpu, msr_of(name)));
     if (name >= WHvX64RegisterXmm0 && name <= WHvX64RegisterXmmControlStatus) {

@@ -49,8 +49,10 @@ static bool event_exits(void *context, struct soft_cpu *cpu, const struct soft_e
                  event->vector < 64 && (partition->exception_exits >> event->vector & 1) != 0 &&
                  (event->kind != SOFT_EVENT_SOFTWARE || event->vector == SOFT_OF_TRAP);
     }
-    if (leaves)
+    if (leaves) {
         vp->caught = *event;
+        vp->caught_at_halt = cpu->halted && event->vector == SOFT_DB;
+    }
     return leaves;
 }
 
@@ -417,6 +419,11 @@ static void fill_exception(WHV_RUN_VP_EXIT_CONTEXT *out, struct partition *parti
         out->ExitReason = WHvRunVpExitReasonX64InterruptWindow;
         out->InterruptWindow.DeliverableType = WHvX64PendingNmi;
         vp->notify_nmi = false;
+        return;
+    }
+    if (vp->caught_at_halt) {
+        /* HLT leaves before a trap behind it could be taken. */
+        out->ExitReason = WHvRunVpExitReasonX64Halt;
         return;
     }
     if (software)
