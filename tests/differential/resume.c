@@ -95,7 +95,7 @@ static const char *finish(struct machine *machine, struct run *out)
         return NULL;
     if (end == STOPPED)
         return "the guest does not end";
-    return visor_exit_name(visor_vcpu_exit(machine->vcpu)->reason);
+    return visor_exit_name((int)visor_vcpu_exit(machine->vcpu)->reason);
 }
 
 /* Stops at a random instruction. ENDED: the kick came too late. */
@@ -173,7 +173,7 @@ static const char *point(struct journey *journey)
         if (error == NULL)
             end = stop(journey->from, dice_roll(&dice) % journey->us);
         if (end == FAILED)
-            error = visor_exit_name(visor_vcpu_exit(journey->from->vcpu)->reason);
+            error = visor_exit_name((int)visor_vcpu_exit(journey->from->vcpu)->reason);
     }
     if (error == NULL && raised && visor_x86_get_regs(&regs, journey->from->vcpu) < 0)
         error = machine_error("registers");

@@ -163,9 +163,15 @@ __asm__(
     ".att_syntax prefix\n"
     ".popsection");
 
+/* Where the guest has what is here in its code. */
+static uint64_t address_of(const char *here)
+{
+    return CODE + ((uintptr_t)here - (uintptr_t)resume_code);
+}
+
 static void gate(uint8_t *ram, unsigned vector, const char *handler, unsigned dpl)
 {
-    uint64_t to = CODE + (uint64_t)(handler - resume_code);
+    uint64_t to = address_of(handler);
     uint8_t *at = ram + IDT + 16 * vector;
 
     machine_put(at, (to & 0xffff) | 0x10u << 16, 4);
@@ -202,7 +208,7 @@ static void fill(uint8_t *ram, uint64_t seed)
     gate(ram, 0x20, resume_pit, 0);
     gate(ram, 0x40, resume_timer, 0);
     gate(ram, 0x50, resume_line, 0);
-    memcpy(ram + CODE, resume_code, (size_t)(resume_end - resume_code));
+    memcpy(ram + CODE, resume_code, address_of(resume_end) - CODE);
     for (unsigned i = 0; i < 0x8000; i += 8)
         machine_put(ram + DATA + i, dice_roll(&dice), 8);
 }
@@ -227,7 +233,7 @@ const char *resume_guest_start(struct machine *machine, uint64_t seed, unsigned 
     const visor_x86_xcrs xcrs = {.count = 1, .xcr = {{.value = 7}}};
     const visor_x86_msr msrs[] = {
         {.index = 0xc0000081, .value = UINT64_C(0x0023001000000000)},
-        {.index = 0xc0000082, .value = CODE + (uint64_t)(resume_syscall - resume_code)},
+        {.index = 0xc0000082, .value = address_of(resume_syscall)},
         {.index = 0xc0000084, .value = 0x700},
         {.index = 0xc0000102, .value = seed >> 20},
     };
@@ -260,10 +266,10 @@ const char *resume_guest_start(struct machine *machine, uint64_t seed, unsigned 
 
 bool resume_guest_handles(uint64_t rip)
 {
-    return rip >= CODE + (uint64_t)(resume_divide - resume_code);
+    return rip >= address_of(resume_divide);
 }
 
 bool resume_guest_is_over(uint64_t rip)
 {
-    return rip >= CODE + (uint64_t)(resume_last - resume_code) && !resume_guest_handles(rip);
+    return rip >= address_of(resume_last) && !resume_guest_handles(rip);
 }
