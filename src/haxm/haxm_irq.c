@@ -115,8 +115,15 @@ static int deliver(visor_vcpu *vcpu)
 int haxm_irq_enter(visor_vcpu *vcpu)
 {
     struct haxm_vcpu *v = haxm_vcpu_of(vcpu);
-    int ret = deliver(vcpu);
+    int ret = VISOR_EXIT_NONE;
 
+    /* What comes now comes behind the instruction that the driver has to complete first, and which
+     * may leave once more before the guest is entered. */
+    if (v->unsettled) {
+        v->tunnel->request_interrupt_window = is_waiting(vcpu);
+        return ret;
+    }
+    ret = deliver(vcpu);
     if (ret != VISOR_EXIT_NONE)
         return ret;
     acknowledge(vcpu);

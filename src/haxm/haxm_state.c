@@ -155,6 +155,9 @@ static int set_sregs(visor_vcpu *vcpu, const visor_x86_sregs *in)
     bool cleared = (in->cr0 & CR0_PG) != 0 && (in->cr4 & CR4_PAE) == 0 && in->efer != 0;
     int ret;
 
+    if (vcpu->lapic == NULL && in->cr8 != 0)
+        return visor__error(VISOR_EUNSUPPORTED, "haxm", "visor_x86_set_sregs",
+                            "cr8 is 0x%llx, and the driver has none", (unsigned long long)in->cr8);
     for (size_t i = 0; i < sizeof(segments) / sizeof(segments[0]); i++)
         set_segment((void *)((uint8_t *)s + segments[i].driver),
                     (const void *)((const uint8_t *)in + segments[i].visor));
@@ -163,9 +166,6 @@ static int set_sregs(visor_vcpu *vcpu, const visor_x86_sregs *in)
     s->_cr0 = in->cr0, s->_cr2 = in->cr2, s->_cr3 = in->cr3, s->_cr4 = in->cr4;
     if (vcpu->lapic != NULL)
         visor__lapic_set_cr8(vcpu->lapic, in->cr8 & 15);
-    else if (in->cr8 != 0)
-        return visor__error(VISOR_EUNSUPPORTED, "haxm", "visor_x86_set_sregs",
-                            "cr8 is 0x%llx, and the driver has none", (unsigned long long)in->cr8);
     ret = set_efer(vcpu, in->efer);
     if (ret == 0)
         ret = haxm_store(vcpu, "sregs");
@@ -359,10 +359,12 @@ int haxm_state_init(visor_vcpu *vcpu)
     if (ret == 0)
         ret = haxm_load(vcpu);
     if (ret == 0)
-        ret = set_debugregs(vcpu, &debugregs);
+        ret = set_regs(vcpu, &regs);
     if (ret == 0)
         ret = haxm_load(vcpu);
-    return ret == 0 ? set_regs(vcpu, &regs) : ret;
+    /* Last: where a later request changes no debug register, the driver forgets that it has to load
+     * those that were changed before. */
+    return ret == 0 ? set_debugregs(vcpu, &debugregs) : ret;
 }
 
 /* ---- all pieces ---- */

@@ -16,6 +16,16 @@ static void set_mark(uint32_t *word, uint32_t value)
     __atomic_store_n(word, value, __ATOMIC_SEQ_CST);
 }
 
+/* Keeps a request that has not left for the guest from it. Once the driver has written why the
+ * guest has left, that stands: it tells whether the access in the tunnel is of now. */
+static void mark_paused(uint32_t *reason)
+{
+    uint32_t nothing = 0;
+
+    __atomic_compare_exchange_n(reason, &nothing, HAX_EXIT_PAUSED, false, __ATOMIC_SEQ_CST,
+                                __ATOMIC_SEQ_CST);
+}
+
 /* Before a request: takes the marks of kicks back. */
 static void clear_marks(visor_vcpu *vcpu)
 {
@@ -53,31 +63,35 @@ static void left(visor_vcpu *vcpu)
     haxm_chip_left(vcpu);
 }
 
+/* After a request that gave err: the exit. A guest that the driver cannot go on with is one, too.
+ */
+static int exit_of(visor_vcpu *vcpu, int err)
+{
+    const struct haxm_vcpu *v = haxm_vcpu_of(vcpu);
+
+    left(vcpu);
+    if (err != 0 && v->status != HAX_EXIT_STATECHANGE && v->status != HAX_EXIT_UNKNOWN)
+        return haxm_error(HAXM_RUN, err, "vCPU %u", vcpu->id);
+    return haxm_exit_translate(vcpu);
+}
+
 /* Lets the driver complete an access without entering the guest. */
 static int complete(visor_vcpu *vcpu)
 {
     struct haxm_vcpu *v = haxm_vcpu_of(vcpu);
-    int err;
 
     clear_exit(v);
     set_mark(&v->tunnel->_exit_reason, HAX_EXIT_PAUSED);
-    err = haxm_call(&v->node, HAXM_RUN, NULL, 0);
-    left(vcpu);
-    return err != 0 ? haxm_error(HAXM_RUN, err, "vCPU %u", vcpu->id) : haxm_exit_translate(vcpu);
+    return exit_of(vcpu, haxm_call(&v->node, HAXM_RUN, NULL, 0));
 }
 
 /* Executes the guest until the driver comes back. */
 static int enter(visor_vcpu *vcpu)
 {
     struct haxm_vcpu *v = haxm_vcpu_of(vcpu);
-    int err;
 
     clear_exit(v);
-    err = haxm_run(&v->node, v->kick);
-    left(vcpu);
-    if (err != 0 && v->status != HAX_EXIT_STATECHANGE && v->status != HAX_EXIT_UNKNOWN)
-        return haxm_error(HAXM_RUN, err, "vCPU %u", vcpu->id);
-    return haxm_exit_translate(vcpu);
+    return exit_of(vcpu, haxm_run(&v->node, v->kick));
 }
 
 /* What is injected comes behind the instruction that has left for the caller. */
@@ -188,7 +202,7 @@ static void kick(visor_vcpu *vcpu)
     struct haxm_vcpu *v = haxm_vcpu_of(vcpu);
 
     atomic_store(&v->leave, true);
-    set_mark(&v->tunnel->_exit_reason, HAX_EXIT_PAUSED);
+    mark_paused(&v->tunnel->_exit_reason);
     haxm_kick(v->kick, &v->node);
     if (vcpu->lapic != NULL)
         visor__lapic_ring(vcpu->lapic);

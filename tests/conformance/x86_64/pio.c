@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Port I/O. */
+#include <pthread.h>
+#include <stdatomic.h>
+
 #include "x86.h"
 
 VISOR_GUEST_ASM16(out_in_add, "out 0x10, al; in al, 0x20; add ax, bx; hlt");
@@ -152,4 +155,59 @@ CASE(pio, after_mmio, "MMIO and port accesses mixed, each completed before the n
     RUN_TO_IN(g, 0x20, 1, 0x77);
     RUN_TO(g, HLT);
     CHECK_EQ(x86_regs(g->vcpu).rax, 0x77);
+}
+
+VISOR_GUEST_ASM16(counting, "1: out 0x10, ax; in ax, 0x12; inc ax; jmp 1b");
+
+struct kicker {
+    visor_vcpu *vcpu;
+    atomic_bool stop;
+};
+
+static void *kick_all_the_time(void *argument)
+{
+    struct kicker *kicker = argument;
+    unsigned seed = 1;
+
+    while (!atomic_load(&kicker->stop)) {
+        seed = seed * 1103515245u + 12345u;
+        for (volatile unsigned i = (seed >> 16) % 2000; i > 0; i--)
+            continue;
+        visor_vcpu_kick(kicker->vcpu);
+    }
+    return NULL;
+}
+
+/* The write that is due, or the read; on from kicks. */
+static visor_io *next_access(struct guest *g, bool is_write)
+{
+    visor_io *io = &visor_vcpu_exit(g->vcpu)->io;
+    int reason;
+
+    do
+        reason = CHECK_OK(visor_vcpu_run(g->vcpu));
+    while (reason == VISOR_EXIT_KICKED || reason == VISOR_EXIT_INTR);
+    if (reason != VISOR_EXIT_IO || io->is_write != is_write)
+        UNEXPECTED(g);
+    return io;
+}
+
+CASE(pio, kicked, "kicks lose no access, wherever they come")
+{
+    static struct kicker kicker;
+    const uint64_t end = now_ns() + 700000000u;
+    unsigned rounds = 0;
+    pthread_t thread;
+
+    x86_start(g, &(struct x86_setup){.load = 0x1000, .code = &counting});
+    kicker.vcpu = g->vcpu;
+    if (pthread_create(&thread, NULL, kick_all_the_time, &kicker) != 0)
+        FAIL("cannot make a thread");
+    for (; rounds == 0 || (rounds < 20000 && now_ns() < end); rounds++) {
+        CHECK_EQ(visor_io_value(next_access(g, true)), rounds & 0xffff);
+        visor_io_set_value(next_access(g, false), rounds & 0xffff);
+    }
+    atomic_store(&kicker.stop, true);
+    pthread_join(thread, NULL);
+    note("%u writes and reads", rounds);
 }
