@@ -94,8 +94,8 @@ void haxm_exit_answer(visor_vcpu *vcpu)
 
 /* ---- the rest ---- */
 
-/* The driver is told to enter no more by a triple fault, and by an access that it cannot emulate.
- */
+/* The driver enters no more after a triple fault, and after an access that it cannot emulate. It
+ * does not say which: a triple fault leaves the reason of the exit that it handled before. */
 static int exit_dead(visor_vcpu *vcpu)
 {
     visor_exit *exit = &vcpu->exit;
@@ -104,8 +104,9 @@ static int exit_dead(visor_vcpu *vcpu)
         return VISOR_EXIT_SHUTDOWN;
     memset(&exit->internal, 0, sizeof(exit->internal));
     exit->internal.suberror = HAX_EXIT_STATECHANGE;
-    exit->internal.text = "the driver cannot emulate the instruction that accesses a device, and "
-                          "has given the vCPU up";
+    exit->internal.text =
+        "the driver has given the vCPU up: it cannot emulate the instruction that "
+        "accesses a device, or there was a triple fault behind one";
     return VISOR_EXIT_INTERNAL_ERROR;
 }
 
@@ -115,7 +116,7 @@ static int exit_memory_fault(visor_vcpu *vcpu)
 
     vcpu->exit.memory_fault.gpa = tunnel->pagefault.gpa;
     vcpu->exit.memory_fault.length = 0;
-    vcpu->exit.memory_fault.flags = tunnel->pagefault.flags;
+    vcpu->exit.memory_fault.flags = tunnel->pagefault.flags & 7; /* the rest is noise */
     return VISOR_EXIT_MEMORY_FAULT;
 }
 
