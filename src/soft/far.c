@@ -420,15 +420,20 @@ void soft_iret(struct soft_cpu *cpu, const struct soft_uop *op, unsigned size, u
         iret_to_vm86(cpu, &stack, rip, selector, (uint32_t)flags);
         return;
     }
-    check_return(&d, cpu, op, selector);
-    rpl = selector & 3;
-    /* 64-bit code always finds SS:RSP there. */
-    outer = rpl != cpl || soft_is_64(cpu);
-    if (outer) {
+    /* 64-bit code always finds SS:RSP there, and reads it before it looks at the selectors. */
+    if (soft_is_64(cpu)) {
         sp = soft_stack_pop(&stack, size);
         ss_selector = (uint16_t)soft_stack_pop(&stack, size);
-        return_stack(&ss, cpu, op, ss_selector, rpl, &d);
     }
+    check_return(&d, cpu, op, selector);
+    rpl = selector & 3;
+    outer = rpl != cpl || soft_is_64(cpu);
+    if (outer && !soft_is_64(cpu)) {
+        sp = soft_stack_pop(&stack, size);
+        ss_selector = (uint16_t)soft_stack_pop(&stack, size);
+    }
+    if (outer)
+        return_stack(&ss, cpu, op, ss_selector, rpl, &d);
     enter_code(cpu, op, &d, selector, rpl, rip);
     set_flags(cpu, flags, size, cpl);
     if (outer) {

@@ -118,6 +118,9 @@ const struct silicon_known silicon_known_rows[] = {
     {"with alignment checks, LFS from where it is not aligned", "450fb41425abff0f00",
      "flags=40202",
      "flags=50202 vector=11"},
+    {"IRET in 64-bit mode reads SS before it looks at CS", "66cf",
+     "rsp=10100ff8",
+     "flags=10202 vector=e error=4 cr2=10101000"},
 };
 /* clang-format on */
 const unsigned silicon_known_count = sizeof(silicon_known_rows) / sizeof(silicon_known_rows[0]);
