@@ -110,6 +110,9 @@ static void encode(struct encoding *e, const struct silicon_form *form, bool fre
     unsigned mod = form->memory ? silicon_below(3) : 3;
     unsigned at;
 
+    /* No index: X, which VEX has the other way round. */
+    if (fixed)
+        high = form->vex ? high | 2 : high & ~2U;
     memset(e, 0, sizeof(*e));
     put_legacy_prefixes(e, form, fixed);
     if (form->vex) {

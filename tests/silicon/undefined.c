@@ -292,6 +292,11 @@ static bool is_in_data(uint64_t address, unsigned size)
     return address - SILICON_DATA <= SILICON_PAGE - size;
 }
 
+static bool is_misaligned(const struct silicon_case *c, uint64_t address, unsigned size)
+{
+    return (c->in.flags & 0x40000) != 0 && (address & (size - 1)) != 0;
+}
+
 /* To another ring, with a bad selector and an outer stack that cannot be read: which of both faults
  * it is. The selector's comes first in SDM vol. 2B, RET, the stack's on AMD's processors. */
 static bool is_doubly_bad_return(const struct silicon_case *c)
@@ -299,10 +304,11 @@ static bool is_doubly_bad_return(const struct silicon_case *c)
     const struct soft_insn *insn = &c->insn[0];
     const unsigned size = insn->operand_size;
     const uint64_t sp = c->in.r[4], release = insn->operand_count > 0 ? insn->imm & 0xffff : 0;
+    const uint64_t outer = sp + 2 * size + release;
 
     return is_in_data(sp, 2 * size) &&
            (silicon_get(c->in.data + (sp + size - SILICON_DATA), 2) & 3) != 3 &&
-           !is_in_data(sp + 2 * size + release, 2 * size);
+           (!is_in_data(outer, 2 * size) || is_misaligned(c, outer, size));
 }
 
 /* To an address that is not canonical, with a bad SS: the error code is either's. */
@@ -351,7 +357,8 @@ bool silicon_is_vendors(const struct silicon_case *c)
     /* From memory with 66: "r/m16" (SDM vol. 2B, MOVSXD), where AMD's processors fetch 32 bits. */
     case SOFT_INSN_MOVSXD:
         return insn->operand_size == 2 && insn->operand[1].kind == SOFT_OPERAND_MEM &&
-               !is_in_data(silicon_effective(c, 0), 4);
+               (!is_in_data(silicon_effective(c, 0), 4) ||
+                is_misaligned(c, silicon_effective(c, 0), 4));
     case SOFT_INSN_FXSAVE: return is_unaligned(c);
     case SOFT_INSN_FXRSTOR: return is_unaligned(c) || has_mm(c, SILICON_IMAGE_MXCR);
     default: return is_unaligned_sha(c);
