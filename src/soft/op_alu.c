@@ -120,23 +120,24 @@ DEFINE_OPERATIONS(64, uint64_t)
  * With a LOCK prefix: until no other vCPU came between. What is no plain memory, or crosses a page,
  * cannot be done so; there the access is as without LOCK. A host that is no x86 wants it aligned.
  */
-#define DEFINE_LOCKED_FORM(name, form, bits, T, operand)                               \
-    static SOFT_HANDLER(name##_##bits##_locked_##form)                                 \
-    {                                                                                  \
-        T *at = soft_modify(cpu, op, soft_address(cpu, op), bits / 8);                 \
-        uint64_t result = cpu->result, aux = cpu->aux;                                 \
-        T old, value;                                                                  \
-        if (SOFT_UNLIKELY((void *)at == cpu->bounce ||                                 \
-                          (!SOFT_HOST_TSO && (uintptr_t)at % (bits / 8) != 0)))        \
-            SOFT_AGAIN(name##_##bits##_##form);                                        \
-        old = __atomic_load_n(at, __ATOMIC_RELAXED);                                   \
-        do {                                                                           \
-            cpu->result = result;                                                      \
-            cpu->aux = aux;                                                            \
-            value = name##_##bits(cpu, old, (T)(operand));                             \
-        } while (!__atomic_compare_exchange_n(at, &old, value, true, __ATOMIC_SEQ_CST, \
-                                              __ATOMIC_RELAXED));                      \
-        SOFT_NEXT;                                                                     \
+#define DEFINE_LOCKED_FORM(name, form, bits, T, operand)                                   \
+    static SOFT_HANDLER(name##_##bits##_locked_##form)                                     \
+    {                                                                                      \
+        T *at = soft_modify(cpu, op, soft_address(cpu, op), bits / 8);                     \
+        uint64_t result = cpu->result, aux = cpu->aux;                                     \
+        if (SOFT_UNLIKELY((void *)at == cpu->bounce ||                                     \
+                          (!SOFT_HOST_TSO && (uintptr_t)at % (bits / 8) != 0)))            \
+            SOFT_AGAIN(name##_##bits##_##form);                                            \
+        { /* no tail call is made while `old` lives, whose address some hosts need */      \
+            T old = __atomic_load_n(at, __ATOMIC_RELAXED), value;                          \
+            do {                                                                           \
+                cpu->result = result;                                                      \
+                cpu->aux = aux;                                                            \
+                value = name##_##bits(cpu, old, (T)(operand));                             \
+            } while (!__atomic_compare_exchange_n(at, &old, value, true, __ATOMIC_SEQ_CST, \
+                                                  __ATOMIC_RELAXED));                      \
+        }                                                                                  \
+        SOFT_NEXT;                                                                         \
     }
 
 #define DEFINE_BINARY(name, bits, T)                          \

@@ -9,72 +9,76 @@
 
 #define RAX (8 * SOFT_RAX)
 
-#define DEFINE_CMPXCHG(bits, T)                                                            \
-    static SOFT_HANDLER(cmpxchg_##bits##_rr)                                               \
-    {                                                                                      \
-        T old = SOFT_R(T, op->dst), expected = SOFT_R(T, RAX);                             \
-        soft_flags_sub(cpu, expected, old, (T)(expected - old), bits);                     \
-        if (old == expected)                                                               \
-            SOFT_SET(T, op->dst, SOFT_R(T, op->src));                                      \
-        else                                                                               \
-            SOFT_SET(T, RAX, old);                                                         \
-        SOFT_NEXT;                                                                         \
-    }                                                                                      \
-    /* Memory is written in any case (SDM vol. 2A, CMPXCHG). */                            \
-    static SOFT_HANDLER(cmpxchg_##bits##_mr)                                               \
-    {                                                                                      \
-        void *at = soft_modify(cpu, op, soft_address(cpu, op), bits / 8);                  \
-        T old = soft_load##bits(at), expected = SOFT_R(T, RAX);                            \
-        soft_store##bits(at, old == expected ? SOFT_R(T, op->src) : old);                  \
-        soft_modify_done(cpu, op, at);                                                     \
-        soft_flags_sub(cpu, expected, old, (T)(expected - old), bits);                     \
-        if (old != expected)                                                               \
-            SOFT_SET(T, RAX, old);                                                         \
-        SOFT_NEXT;                                                                         \
-    }                                                                                      \
-    static SOFT_HANDLER(cmpxchg_##bits##_locked)                                           \
-    {                                                                                      \
-        T *at = soft_modify(cpu, op, soft_address(cpu, op), bits / 8);                     \
-        T expected = SOFT_R(T, RAX), old = expected;                                       \
-        if (SOFT_UNLIKELY((void *)at == cpu->bounce ||                                     \
-                          (!SOFT_HOST_TSO && (uintptr_t)at % (bits / 8) != 0)))            \
-            SOFT_AGAIN(cmpxchg_##bits##_mr);                                               \
-        __atomic_compare_exchange_n(at, &old, SOFT_R(T, op->src), false, __ATOMIC_SEQ_CST, \
-                                    __ATOMIC_SEQ_CST);                                     \
-        soft_flags_sub(cpu, expected, old, (T)(expected - old), bits);                     \
-        if (old != expected)                                                               \
-            SOFT_SET(T, RAX, old);                                                         \
-        SOFT_NEXT;                                                                         \
-    }                                                                                      \
-    static SOFT_HANDLER(xadd_##bits##_rr)                                                  \
-    {                                                                                      \
-        T a = SOFT_R(T, op->dst), b = SOFT_R(T, op->src);                                  \
-        soft_flags_add(cpu, a, b, (T)(a + b), bits);                                       \
-        SOFT_SET(T, op->src, a);                                                           \
-        SOFT_SET(T, op->dst, (T)(a + b)); /* the sum, if both are the same */              \
-        SOFT_NEXT;                                                                         \
-    }                                                                                      \
-    static SOFT_HANDLER(xadd_##bits##_mr)                                                  \
-    {                                                                                      \
-        void *at = soft_modify(cpu, op, soft_address(cpu, op), bits / 8);                  \
-        T a = soft_load##bits(at), b = SOFT_R(T, op->src);                                 \
-        soft_store##bits(at, (T)(a + b));                                                  \
-        soft_modify_done(cpu, op, at);                                                     \
-        soft_flags_add(cpu, a, b, (T)(a + b), bits);                                       \
-        SOFT_SET(T, op->src, a);                                                           \
-        SOFT_NEXT;                                                                         \
-    }                                                                                      \
-    static SOFT_HANDLER(xadd_##bits##_locked)                                              \
-    {                                                                                      \
-        T *at = soft_modify(cpu, op, soft_address(cpu, op), bits / 8);                     \
-        T a, b = SOFT_R(T, op->src);                                                       \
-        if (SOFT_UNLIKELY((void *)at == cpu->bounce ||                                     \
-                          (!SOFT_HOST_TSO && (uintptr_t)at % (bits / 8) != 0)))            \
-            SOFT_AGAIN(xadd_##bits##_mr);                                                  \
-        a = __atomic_fetch_add(at, b, __ATOMIC_SEQ_CST);                                   \
-        soft_flags_add(cpu, a, b, (T)(a + b), bits);                                       \
-        SOFT_SET(T, op->src, a);                                                           \
-        SOFT_NEXT;                                                                         \
+#define DEFINE_CMPXCHG(bits, T)                                                                 \
+    static SOFT_HANDLER(cmpxchg_##bits##_rr)                                                    \
+    {                                                                                           \
+        T old = SOFT_R(T, op->dst), expected = SOFT_R(T, RAX);                                  \
+        soft_flags_sub(cpu, expected, old, (T)(expected - old), bits);                          \
+        if (old == expected)                                                                    \
+            SOFT_SET(T, op->dst, SOFT_R(T, op->src));                                           \
+        else                                                                                    \
+            SOFT_SET(T, RAX, old);                                                              \
+        SOFT_NEXT;                                                                              \
+    }                                                                                           \
+    /* Memory is written in any case (SDM vol. 2A, CMPXCHG). */                                 \
+    static SOFT_HANDLER(cmpxchg_##bits##_mr)                                                    \
+    {                                                                                           \
+        void *at = soft_modify(cpu, op, soft_address(cpu, op), bits / 8);                       \
+        T old = soft_load##bits(at), expected = SOFT_R(T, RAX);                                 \
+        soft_store##bits(at, old == expected ? SOFT_R(T, op->src) : old);                       \
+        soft_modify_done(cpu, op, at);                                                          \
+        soft_flags_sub(cpu, expected, old, (T)(expected - old), bits);                          \
+        if (old != expected)                                                                    \
+            SOFT_SET(T, RAX, old);                                                              \
+        SOFT_NEXT;                                                                              \
+    }                                                                                           \
+    static SOFT_HANDLER(cmpxchg_##bits##_locked)                                                \
+    {                                                                                           \
+        T *at = soft_modify(cpu, op, soft_address(cpu, op), bits / 8);                          \
+        T expected = SOFT_R(T, RAX), old;                                                       \
+        if (SOFT_UNLIKELY((void *)at == cpu->bounce ||                                          \
+                          (!SOFT_HOST_TSO && (uintptr_t)at % (bits / 8) != 0)))                 \
+            SOFT_AGAIN(cmpxchg_##bits##_mr);                                                    \
+        { /* no tail call is made while `seen` lives, whose address some hosts need */          \
+            T seen = expected;                                                                  \
+            __atomic_compare_exchange_n(at, &seen, SOFT_R(T, op->src), false, __ATOMIC_SEQ_CST, \
+                                        __ATOMIC_SEQ_CST);                                      \
+            old = seen;                                                                         \
+        }                                                                                       \
+        soft_flags_sub(cpu, expected, old, (T)(expected - old), bits);                          \
+        if (old != expected)                                                                    \
+            SOFT_SET(T, RAX, old);                                                              \
+        SOFT_NEXT;                                                                              \
+    }                                                                                           \
+    static SOFT_HANDLER(xadd_##bits##_rr)                                                       \
+    {                                                                                           \
+        T a = SOFT_R(T, op->dst), b = SOFT_R(T, op->src);                                       \
+        soft_flags_add(cpu, a, b, (T)(a + b), bits);                                            \
+        SOFT_SET(T, op->src, a);                                                                \
+        SOFT_SET(T, op->dst, (T)(a + b)); /* the sum, if both are the same */                   \
+        SOFT_NEXT;                                                                              \
+    }                                                                                           \
+    static SOFT_HANDLER(xadd_##bits##_mr)                                                       \
+    {                                                                                           \
+        void *at = soft_modify(cpu, op, soft_address(cpu, op), bits / 8);                       \
+        T a = soft_load##bits(at), b = SOFT_R(T, op->src);                                      \
+        soft_store##bits(at, (T)(a + b));                                                       \
+        soft_modify_done(cpu, op, at);                                                          \
+        soft_flags_add(cpu, a, b, (T)(a + b), bits);                                            \
+        SOFT_SET(T, op->src, a);                                                                \
+        SOFT_NEXT;                                                                              \
+    }                                                                                           \
+    static SOFT_HANDLER(xadd_##bits##_locked)                                                   \
+    {                                                                                           \
+        T *at = soft_modify(cpu, op, soft_address(cpu, op), bits / 8);                          \
+        T a, b = SOFT_R(T, op->src);                                                            \
+        if (SOFT_UNLIKELY((void *)at == cpu->bounce ||                                          \
+                          (!SOFT_HOST_TSO && (uintptr_t)at % (bits / 8) != 0)))                 \
+            SOFT_AGAIN(xadd_##bits##_mr);                                                       \
+        a = __atomic_fetch_add(at, b, __ATOMIC_SEQ_CST);                                        \
+        soft_flags_add(cpu, a, b, (T)(a + b), bits);                                            \
+        SOFT_SET(T, op->src, a);                                                                \
+        SOFT_NEXT;                                                                              \
     }
 
 DEFINE_CMPXCHG(8, uint8_t)

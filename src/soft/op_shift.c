@@ -228,30 +228,33 @@ static inline void set_cf(struct soft_cpu *cpu, bool cf)
         SOFT_SET(T, op->dst, BT_##name(value, bit));                                        \
         SOFT_NEXT;                                                                          \
     }
-#define DEFINE_BIT_MEMORY(name, form, bits, T, index, address)                          \
-    static SOFT_HANDLER(name##_##bits##_##form)                                         \
-    {                                                                                   \
-        T bit = (T)((T)1 << ((index) & (bits - 1))), value;                             \
-        void *at = soft_modify(cpu, op, (address), bits / 8);                           \
-        value = soft_load##bits(at);                                                    \
-        soft_store##bits(at, (T)BT_##name(value, bit));                                 \
-        soft_modify_done(cpu, op, at);                                                  \
-        set_cf(cpu, (value & bit) != 0);                                                \
-        SOFT_NEXT;                                                                      \
-    }                                                                                   \
-    static SOFT_HANDLER(name##_##bits##_locked_##form)                                  \
-    {                                                                                   \
-        T bit = (T)((T)1 << ((index) & (bits - 1))), value;                             \
-        T *at = soft_modify(cpu, op, (address), bits / 8);                              \
-        if (SOFT_UNLIKELY((void *)at == cpu->bounce ||                                  \
-                          (!SOFT_HOST_TSO && (uintptr_t)at % (bits / 8) != 0)))         \
-            SOFT_AGAIN(name##_##bits##_##form);                                         \
-        value = __atomic_load_n(at, __ATOMIC_RELAXED);                                  \
-        while (!__atomic_compare_exchange_n(at, &value, (T)BT_##name(value, bit), true, \
-                                            __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {      \
-        }                                                                               \
-        set_cf(cpu, (value & bit) != 0);                                                \
-        SOFT_NEXT;                                                                      \
+#define DEFINE_BIT_MEMORY(name, form, bits, T, index, address)                            \
+    static SOFT_HANDLER(name##_##bits##_##form)                                           \
+    {                                                                                     \
+        T bit = (T)((T)1 << ((index) & (bits - 1))), value;                               \
+        void *at = soft_modify(cpu, op, (address), bits / 8);                             \
+        value = soft_load##bits(at);                                                      \
+        soft_store##bits(at, (T)BT_##name(value, bit));                                   \
+        soft_modify_done(cpu, op, at);                                                    \
+        set_cf(cpu, (value & bit) != 0);                                                  \
+        SOFT_NEXT;                                                                        \
+    }                                                                                     \
+    static SOFT_HANDLER(name##_##bits##_locked_##form)                                    \
+    {                                                                                     \
+        T bit = (T)((T)1 << ((index) & (bits - 1))), value;                               \
+        T *at = soft_modify(cpu, op, (address), bits / 8);                                \
+        if (SOFT_UNLIKELY((void *)at == cpu->bounce ||                                    \
+                          (!SOFT_HOST_TSO && (uintptr_t)at % (bits / 8) != 0)))           \
+            SOFT_AGAIN(name##_##bits##_##form);                                           \
+        { /* no tail call is made while `seen` lives, whose address some hosts need */    \
+            T seen = __atomic_load_n(at, __ATOMIC_RELAXED);                               \
+            while (!__atomic_compare_exchange_n(at, &seen, (T)BT_##name(seen, bit), true, \
+                                                __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {    \
+            }                                                                             \
+            value = seen;                                                                 \
+        }                                                                                 \
+        set_cf(cpu, (value & bit) != 0);                                                  \
+        SOFT_NEXT;                                                                        \
     }
 #define DEFINE_BIT_SIZE(bits, T)                                                         \
     DEFINE_BIT(bts, bits, T)                                                             \
