@@ -34,6 +34,8 @@ int visor_vcpu_set_debug(visor_vcpu *vcpu, const visor_debug_config *user_config
     if (ops == NULL)
         return visor__unsupported(vm->hv, op, "it cannot debug guests");
     max = visor_vm_cap(vm, VISOR_CAP_HW_BREAKPOINTS) + visor_vm_cap(vm, VISOR_CAP_HW_WATCHPOINTS);
+    if (config.breakpoint_count > 0 && max == 0)
+        return visor__unsupported(vm->hv, op, "it has no breakpoints of the hardware");
     if (config.breakpoint_count > (uint64_t)max)
         return visor__error(VISOR_ELIMIT, "", op, "%zu breakpoints, but the vCPU has %lld",
                             config.breakpoint_count, (long long)max);
