@@ -138,7 +138,7 @@ static struct result in_software(enum operation operation, struct soft_f80 a, st
     }
     result.status = c.flags;
     if (operation >= PREM)
-        result.status |= q < 0 ? 0x400 : (uint16_t)((q & 4) << 6 | (q & 2) << 13 | (q & 1) << 9);
+        result.status |= (uint16_t)(q < 0 ? 0x400 : (q & 4) << 6 | (q & 2) << 13 | (q & 1) << 9);
     else
         result.status |= c.up ? 0x200 : 0;
     return result;
