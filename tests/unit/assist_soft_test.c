@@ -431,6 +431,13 @@ static bool run_assist(void)
     return true;
 }
 
+/* Not by their bytes: there are some between the members. */
+static bool same_access(const visor_io *a, const visor_io *b)
+{
+    return a->address == b->address && a->length == b->length && a->is_write == b->is_write &&
+           a->space == b->space && visor_io_value(a) == visor_io_value(b);
+}
+
 /* ---- comparing ---- */
 
 static void check_same(void)
@@ -453,9 +460,8 @@ static void check_same(void)
             CHECK_INT(machine->exception.payload, other->exception.payload);
     }
     CHECK_INT(machine->logged, other->logged);
-    CHECK(memcmp(machine->log, other->log,
-                 sizeof(machine->log[0]) *
-                     (machine->logged < X86_LOG ? machine->logged : X86_LOG)) == 0);
+    for (unsigned i = 0; i < machine->logged && i < X86_LOG; i++)
+        CHECK(same_access(&machine->log[i], &other->log[i]));
     CHECK(memcmp(machine->device, other->device, sizeof(machine->device)) == 0);
     CHECK(memcmp(x86_at(machine, 0), x86_at(other, 0), X86_DEVICE) == 0);
     CHECK(memcmp(x86_at(machine, X86_MORE), x86_at(other, X86_MORE), X86_ROM - X86_MORE) == 0);
