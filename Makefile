@@ -23,6 +23,11 @@ test:
 	tools/packages test
 	tests/run
 
+# cppcheck and clang-tidy.
+lint:
+	tools/packages test
+	tests/run --lint
+
 # What no everyday run can do: kvm_intel, under Bochs. Takes minutes.
 test-vmx:
 	tools/packages vmx
@@ -36,4 +41,4 @@ bench:
 clean:
 	rm -rf build
 
-.PHONY: all install demo test test-vmx bench clean
+.PHONY: all install demo test lint test-vmx bench clean
