@@ -23,7 +23,7 @@ test:
 	tools/packages test
 	tests/run
 
-# cppcheck and clang-tidy.
+# cppcheck and clang-tidy, and unit tests built by clang with ThreadSanitizer.
 lint:
 	tools/packages test
 	tests/run --lint
