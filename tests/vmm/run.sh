@@ -22,20 +22,8 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/visor-vmm-XXXXXX")
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
-passed=0 failed=0 skipped=0
-
-check() { # check NAME COMMAND...: a line of TAP
-    name=$1
-    shift
-    if "$@" >"$work/check" 2>&1; then
-        passed=$((passed + 1))
-        echo "ok - $name"
-    else
-        failed=$((failed + 1))
-        echo "not ok - $name"
-        sed 's/^/#   /' "$work/check"
-    fi
-}
+# shellcheck source=tap.sh
+. "$here/tap.sh"
 
 # ---- the command ----
 
@@ -65,10 +53,6 @@ manners() {
     check "cli: info --json is JSON" python3 -m json.tool "$work/json"
 }
 
-summary() {
-    echo "$passed passed, $failed failed, $skipped skipped"
-    test "$failed" = 0
-}
 [ "$arch" != x86_64 ] || manners
 if [ -n "$only_cli" ]; then
     summary

@@ -13,20 +13,9 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/visor-soft-XXXXXX")
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
-passed=0 failed=0
+# shellcheck source=tap.sh
+. "$here/tap.sh"
 
-check() { # check NAME COMMAND...: a line of TAP
-    name=$1
-    shift
-    if "$@" >"$work/check" 2>&1; then
-        passed=$((passed + 1))
-        echo "ok - $name"
-    else
-        failed=$((failed + 1))
-        echo "not ok - $name"
-        sed 's/^/#   /' "$work/check"
-    fi
-}
 # On a busy machine ticks come late, and Linux takes its timer for broken.
 boot() { # boot CPUS: with a token for the disk
     LD_PRELOAD=$preload timeout 300 "$build/vmm/visor" run --hypervisor "$hypervisor" -m 256 -c "$1" -i "$initrd" \
@@ -48,5 +37,4 @@ for cpus in $counts; do
     check "bzImage, $cpus vCPUs: has random numbers" said "visor: hwrng virtio_rng.0, 32 bytes"
     check "bzImage, $cpus vCPUs: the host finds the token" "$guest" check "$work/disk.img" "WITH-$cpus"
 done
-echo "$passed passed, $failed failed, 0 skipped"
-test $failed = 0
+summary

@@ -13,23 +13,12 @@ here=$(dirname "$(readlink -f "$0")")
 # shellcheck source=../lab/common.sh
 . "$here/../lab/common.sh"
 T=$(mktemp -d "${TMPDIR:-/tmp}/visor-stress-XXXXXX")
+work=$T
 trap 'rm -rf "$T"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
-passed=0 failed=0
-
-check() { # check NAME COMMAND...: a line of TAP
-    name=$1
-    shift
-    if "$@" >"$T/check" 2>&1; then
-        passed=$((passed + 1))
-        echo "ok - $name"
-    else
-        failed=$((failed + 1))
-        echo "not ok - $name"
-        sed 's/^/#   /' "$T/check"
-    fi
-}
+# shellcheck source=tap.sh
+. "$here/tap.sh"
 
 # Those with vector and cipher instructions, for each of which Linux has a self-test; and RAID's,
 # which choose the fastest of theirs.
@@ -97,5 +86,4 @@ for cpus; do
     check "$cpus vCPUs: RAID 6 has chosen its instructions" chosen 'raid6: using algorithm avx2'
     check "$cpus vCPUs: the kernel has complained of nothing" nothing_bad
 done
-echo "$passed passed, $failed failed, 0 skipped"
-test $failed = 0
+summary
