@@ -1,28 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What must be the same after a case. undefined.c has what need not. */
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "numbers.h"
 #include "silicon.h"
 
 #define RF     UINT64_C(0x10000) /* of EFLAGS */
 #define X87_UE 0x0010U
 
 /* ---- approximations ---- */
-
-/* Relative errors of up to 1.5 * 2^-12 (SDM vol. 2, RCPPS); what is no number is exact. */
-static bool near_f32(uint32_t x, uint32_t y)
-{
-    float a, b;
-
-    memcpy(&a, &x, 4);
-    memcpy(&b, &y, 4);
-    /* What is tiny is flushed to zero; where exactly that begins differs too. */
-    if (fabsf(a) <= 0x1.01p-126f && fabsf(b) <= 0x1.01p-126f && signbit(a) == signbit(b))
-        return true;
-    return x == y || (isnormal(a) && isnormal(b) && fabsf(a - b) <= fabsf(a) * 0x3p-12f);
-}
 
 /* Sign and exponent; denormals have the exponent of the smallest normal numbers. */
 static uint64_t scale(const uint8_t *value)
@@ -163,7 +150,7 @@ static const char *compare_image(const struct silicon_case *c, const struct sili
         const unsigned at = i < 64 ? SILICON_IMAGE_XMM + 4 * i : SILICON_IMAGE_YMM + 4 * (i - 64);
         const uint32_t x = (uint32_t)silicon_get(a + at, 4), y = (uint32_t)silicon_get(b + at, 4);
 
-        if (x != y && !(silicon_is_f32_approximation(id) && near_f32(x, y)))
+        if (x != y && !(silicon_is_f32_approximation(id) && numbers_near_f32(x, y)))
             return differ(i < 64 ? "xmm word" : "ymm high word", i % 64, x, y);
     }
     return NULL;

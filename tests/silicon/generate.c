@@ -7,9 +7,10 @@
  */
 #include <string.h>
 
+#include "numbers.h"
 #include "silicon.h"
 
-/* ---- random numbers: xorshift64* (Marsaglia; Vigna) ---- */
+/* ---- random numbers ---- */
 
 static uint64_t random_state;
 
@@ -23,15 +24,22 @@ void silicon_seed(uint64_t seed, uint64_t number)
 
 uint64_t silicon_random(void)
 {
-    random_state ^= random_state >> 12;
-    random_state ^= random_state << 25;
-    random_state ^= random_state >> 27;
-    return random_state * UINT64_C(2685821657736338717);
+    return numbers_next(&random_state);
 }
 
 unsigned silicon_below(unsigned n)
 {
-    return (unsigned)((silicon_random() >> 32) % n);
+    return numbers_below(&random_state, n);
+}
+
+uint32_t silicon_f32(void)
+{
+    return numbers_f32(&random_state);
+}
+
+uint64_t silicon_f64(void)
+{
+    return numbers_f64(&random_state);
 }
 
 uint64_t silicon_edge(void)

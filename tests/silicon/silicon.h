@@ -42,6 +42,9 @@ struct silicon_case {
 void silicon_seed(uint64_t seed, uint64_t number);
 uint64_t silicon_random(void);
 unsigned silicon_below(unsigned n);
+/* Floating point that is likely to matter. */
+uint32_t silicon_f32(void);
+uint64_t silicon_f64(void);
 /* 0, 1, -1, powers of two and what is beside them, or anything. */
 uint64_t silicon_edge(void);
 

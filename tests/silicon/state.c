@@ -6,48 +6,6 @@
 
 /* ---- numbers ---- */
 
-static uint32_t random_f32(void)
-{
-    static const uint32_t special[] = {
-        0x00000000, 0x00000001, 0x007fffff, 0x00800000, 0x00800001, 0x7f7fffff, 0x7f800000,
-        0x7fc00000, 0x7f800001, 0x7fa12345, 0x7fffffff, 0x3f800000, 0x3f000000, 0x3fc00000,
-        0x40200000, 0x4f000000, 0x4effffff, 0x4f800000, 0x5f000000, 0x5effffff, 0x33800000,
-        0x38800000, 0x387fffff, 0x33000000, 0x477fe000, 0x477ff000, 0x477fefff, 0x1f800000,
-        0x00400000, 0x34000000, 0x7e800000, 0x01000000,
-    };
-    const uint32_t sign = (uint32_t)(silicon_random() >> 63) << 31;
-
-    switch (silicon_below(4)) {
-    case 0: return (uint32_t)silicon_random();
-    case 1: return sign | (110 + silicon_below(35)) << 23 | (uint32_t)(silicon_random() & 0x7fffff);
-    default: return sign | special[silicon_below(sizeof(special) / sizeof(special[0]))];
-    }
-}
-
-static uint64_t random_f64(void)
-{
-    static const uint64_t special[] = {
-        0x0000000000000000, 0x0000000000000001, 0x000fffffffffffff, 0x0010000000000000,
-        0x7fefffffffffffff, 0x7ff0000000000000, 0x7ff8000000000000, 0x7ff0000000000001,
-        0x7ff4000000012345, 0x7fffffffffffffff, 0x3ff0000000000000, 0x3fe0000000000000,
-        0x3ff8000000000000, 0x4004000000000000, 0x41e0000000000000, 0x41dfffffffc00000,
-        0x41dfffffffe00000, 0xc1e0000000100000, 0xc1e0000000200000, 0x43e0000000000000,
-        0x43dfffffffffffff, 0x36a0000000000000, 0x3690000000000000, 0x380fffffffffffff,
-        0x3810000000000000, 0x380fffffe0000000, 0x380fffffd0000000, 0x47efffffe0000000,
-        0x47effffff0000000, 0x47efffffefffffff, 0x3ca0000000000000, 0x1ff0000000000000,
-        0x0008000000000000, 0x3fefffffffffffff, 0x36a8000000000000, 0x380fffffefffffff,
-    };
-    const uint64_t sign = silicon_random() >> 63 << 63;
-
-    switch (silicon_below(4)) {
-    case 0: return silicon_random();
-    case 1:
-        return sign | (uint64_t)(1000 + silicon_below(90)) << 52 |
-               (silicon_random() & UINT64_C(0xfffffffffffff));
-    default: return sign | special[silicon_below(sizeof(special) / sizeof(special[0]))];
-    }
-}
-
 /* Also what is no valid number: unnormals, pseudo-denormals, pseudo-NaNs. */
 static void random_f80(uint8_t out[10])
 {
@@ -85,9 +43,9 @@ void silicon_random_half(uint8_t out[16])
 
         switch (kind) {
         case 0:
-        case 1: value = random_f32() | (uint64_t)random_f32() << 32; break;
+        case 1: value = silicon_f32() | (uint64_t)silicon_f32() << 32; break;
         case 2:
-        case 3: value = random_f64(); break;
+        case 3: value = silicon_f64(); break;
         case 4: /* strings */
             for (unsigned n = 0; n < 64; n += 8)
                 value = (value & ~(UINT64_C(0xff) << n)) |

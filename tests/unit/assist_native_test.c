@@ -17,6 +17,7 @@
 #include "a64_case.h"
 #include "a64_machine.h"
 #include "a64_text.h"
+#include "numbers.h"
 #include "unit.h"
 
 /* The classes of the encoding, each as likely as any other. */
@@ -47,13 +48,9 @@ static const struct pattern {
 static uint64_t state;
 static uint32_t zva_length;
 
-/* xorshift64* (Marsaglia; Vigna) */
 static uint64_t next_random(void)
 {
-    state ^= state >> 12;
-    state ^= state << 25;
-    state ^= state >> 27;
-    return state * UINT64_C(2685821657736338717);
+    return numbers_next(&state);
 }
 
 static uint64_t below(uint64_t limit)

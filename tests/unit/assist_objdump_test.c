@@ -9,19 +9,16 @@
 #include <unistd.h>
 
 #include "a64_text.h"
+#include "numbers.h"
 #include "unit.h"
 
 #define OBJDUMP "aarch64-linux-gnu-objdump -D -z -b binary -m aarch64 -M no-aliases "
 
 static uint64_t state;
 
-/* xorshift64* (Marsaglia; Vigna) */
 static uint32_t next_random(void)
 {
-    state ^= state >> 12;
-    state ^= state << 25;
-    state ^= state >> 27;
-    return (uint32_t)((state * UINT64_C(2685821657736338717)) >> 32);
+    return (uint32_t)(numbers_next(&state) >> 32);
 }
 
 static unsigned long setting(const char *name, unsigned long fallback)

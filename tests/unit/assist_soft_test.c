@@ -7,6 +7,7 @@
  * In the environment VISOR_ASSIST_COUNT=N and VISOR_SEED=N say how many cases there are, and which.
  */
 #include "core/vm.h"
+#include "numbers.h"
 #include "soft/engine.h"
 #include "soft/memory.h"
 #include "soft/registers.h"
@@ -16,21 +17,18 @@
 
 #define COUNT 20000u
 
-/* ---- random numbers: xorshift64* (Marsaglia; Vigna) ---- */
+/* ---- random numbers ---- */
 
 static uint64_t state;
 
 static uint64_t next_random(void)
 {
-    state ^= state >> 12;
-    state ^= state << 25;
-    state ^= state >> 27;
-    return state * UINT64_C(2685821657736338717);
+    return numbers_next(&state);
 }
 
 static unsigned below(unsigned n)
 {
-    return (unsigned)((next_random() >> 32) % n);
+    return numbers_below(&state, n);
 }
 
 static bool one_in(unsigned n)

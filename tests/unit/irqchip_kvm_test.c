@@ -27,6 +27,7 @@
 #include <visor.h>
 
 #include "chips.h"
+#include "numbers.h"
 
 #define OPERATIONS 4000u
 #define CODE       0x1000u
@@ -64,11 +65,7 @@ struct pair {
 
 static uint32_t pick(struct pair *pair, uint32_t below)
 {
-    /* xorshift64* */
-    pair->random ^= pair->random >> 12;
-    pair->random ^= pair->random << 25;
-    pair->random ^= pair->random >> 27;
-    return (uint32_t)((pair->random * UINT64_C(0x2545f4914f6cdd1d)) >> 33) % below;
+    return (uint32_t)(numbers_next(&pair->random) >> 33) % below;
 }
 #define PICK(pair, ...) \
     ((const uint32_t[]){__VA_ARGS__}[pick((pair), sizeof((const uint32_t[]){__VA_ARGS__}) / 4)])
@@ -611,7 +608,8 @@ static bool pit_step(struct pair *pair)
         while (ours->count_latched != 0 || ours->status_latched != 0)
             read_count(pair, channel);
         return do_port(pair, 0x43, true,
-                       (uint8_t)((unsigned)channel << 6 | PICK(pair, 0x10u, 0x20u, 0x30u) | pick(pair, 8) << 1));
+                       (uint8_t)((unsigned)channel << 6 | PICK(pair, 0x10u, 0x20u, 0x30u) |
+                                 pick(pair, 8) << 1));
     case 1: return do_port(pair, 0x43, true, (uint8_t)(channel << 6)); /* latch */
     case 2: return do_port(pair, 0x43, true, (uint8_t)(0xc0 | pick(pair, 4) << 4 | 2u << channel));
     case 3: return read_count(pair, channel);

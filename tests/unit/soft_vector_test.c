@@ -8,15 +8,15 @@
  * gets and which, VISOR_VECTOR_ONLY=NAME picks one instruction.
  *
  * Not compared: RCPPS and RSQRTPS, which are approximations and differ between processors, but for
- * their accuracy, see approximate(); and what flags_of_lanes() has.
+ * their accuracy, see numbers_near_f32(); and what flags_of_lanes() has.
  */
-#include <math.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <ucontext.h>
 
+#include "numbers.h"
 #include "os/os.h"
 #include "soft/block.h"
 #include "soft/engine.h"
@@ -36,21 +36,18 @@
 #define IMAGE      832u
 #define ARITHMETIC SOFT_ARITHMETIC
 
-/* ---- random numbers: xorshift64* (Marsaglia; Vigna) ---- */
+/* ---- random numbers ---- */
 
 static uint64_t state;
 
 static uint64_t next_random(void)
 {
-    state ^= state >> 12;
-    state ^= state << 25;
-    state ^= state >> 27;
-    return state * UINT64_C(2685821657736338717);
+    return numbers_next(&state);
 }
 
 static unsigned below(unsigned n)
 {
-    return (unsigned)((next_random() >> 32) % n);
+    return numbers_below(&state, n);
 }
 
 static uint64_t setting(const char *name, uint64_t fallback)
@@ -358,9 +355,8 @@ static unsigned encode(uint8_t out[16], const struct form *form, const struct ch
         out[n++] = 0xc4;
         out[n++] = (uint8_t)((reg < 8 ? 0x80u : 0u) | (!sib || choice->index < 8 ? 0x40u : 0u) |
                              (rm < 8 ? 0x20u : 0u) | form->map);
-        out[n++] =
-            (uint8_t)((unsigned)form->w << 7 | (~(unsigned)choice->vvvv & 15u) << 3 |
-                      (unsigned)form->l << 2 | form->prefix);
+        out[n++] = (uint8_t)((unsigned)form->w << 7 | (~(unsigned)choice->vvvv & 15u) << 3 |
+                             (unsigned)form->l << 2 | form->prefix);
     } else {
         if (form->prefix != 0)
             out[n++] = prefixes[form->prefix];
@@ -466,44 +462,12 @@ static void add_forms(void)
 
 static uint32_t random_f32(void)
 {
-    static const uint32_t special[] = {
-        0x00000000, 0x00000001, 0x007fffff, 0x00800000, 0x00800001, 0x7f7fffff, 0x7f800000,
-        0x7fc00000, 0x7f800001, 0x7fa12345, 0x7fffffff, 0x3f800000, 0x3f000000, 0x3fc00000,
-        0x40200000, 0x4f000000, 0x4effffff, 0x4f800000, 0x5f000000, 0x5effffff, 0x33800000,
-        0x38800000, 0x387fffff, 0x33000000, 0x477fe000, 0x477ff000, 0x477fefff, 0x1f800000,
-        0x00400000, 0x34000000, 0x7e800000, 0x01000000,
-    };
-    uint32_t sign = (uint32_t)(next_random() >> 63) << 31;
-
-    switch (below(4)) {
-    case 0: return (uint32_t)next_random();
-    case 1: return sign | (110 + below(35)) << 23 | (uint32_t)(next_random() & 0x7fffff);
-    default: return sign | special[below(sizeof(special) / sizeof(special[0]))];
-    }
+    return numbers_f32(&state);
 }
 
 static uint64_t random_f64(void)
 {
-    static const uint64_t special[] = {
-        0x0000000000000000, 0x0000000000000001, 0x000fffffffffffff, 0x0010000000000000,
-        0x7fefffffffffffff, 0x7ff0000000000000, 0x7ff8000000000000, 0x7ff0000000000001,
-        0x7ff4000000012345, 0x7fffffffffffffff, 0x3ff0000000000000, 0x3fe0000000000000,
-        0x3ff8000000000000, 0x4004000000000000, 0x41e0000000000000, 0x41dfffffffc00000,
-        0x41dfffffffe00000, 0xc1e0000000100000, 0xc1e0000000200000, 0x43e0000000000000,
-        0x43dfffffffffffff, 0x36a0000000000000, 0x3690000000000000, 0x380fffffffffffff,
-        0x3810000000000000, 0x380fffffe0000000, 0x380fffffd0000000, 0x47efffffe0000000,
-        0x47effffff0000000, 0x47efffffefffffff, 0x3ca0000000000000, 0x1ff0000000000000,
-        0x0008000000000000, 0x3fefffffffffffff, 0x36a8000000000000, 0x380fffffefffffff,
-    };
-    uint64_t sign = next_random() >> 63 << 63;
-
-    switch (below(4)) {
-    case 0: return next_random();
-    case 1:
-        return sign | (uint64_t)(1000 + below(90)) << 52 |
-               (next_random() & UINT64_C(0xfffffffffffff));
-    default: return sign | special[below(sizeof(special) / sizeof(special[0]))];
-    }
+    return numbers_f64(&state);
 }
 
 static void random_half(uint8_t out[16])
@@ -620,19 +584,6 @@ static void complain(const struct soft_insn *insn, const uint8_t *code, unsigned
            (unsigned)get(in->image + 24, 4), what, there, here);
 }
 
-/* Relative errors of up to 1.5 * 2^-12 (SDM vol. 2, RCPPS); what is no number is exact. */
-static bool approximate(uint32_t x, uint32_t y)
-{
-    float a, b;
-
-    memcpy(&a, &x, 4);
-    memcpy(&b, &y, 4);
-    /* What is tiny is flushed to zero; where exactly that begins differs too. */
-    if (fabsf(a) <= 0x1.01p-126f && fabsf(b) <= 0x1.01p-126f && signbit(a) == signbit(b))
-        return true;
-    return x == y || (isnormal(a) && isnormal(b) && fabsf(a - b) <= fabsf(a) * 0x3p-12f);
-}
-
 static bool is_approximation(const struct soft_insn *insn)
 {
     return insn->id == SOFT_INSN_RCPPS || insn->id == SOFT_INSN_RCPSS ||
@@ -640,9 +591,10 @@ static bool is_approximation(const struct soft_insn *insn)
 }
 
 /*
- * VDPPS of 256 bits that an unmasked exception in one lane ends. In SDM vol. 2A, DPPS, a lane begins
- * after the one before it has ended; AMD's processors do each step in both, so that neither goes on
- * after it, and what the step finds in results is not reported if an operand is bad: other flags.
+ * VDPPS of 256 bits that an unmasked exception in one lane ends. In SDM vol. 2A, DPPS, a lane
+ * begins after the one before it has ended; AMD's processors do each step in both, so that neither
+ * goes on after it, and what the step finds in results is not reported if an operand is bad: other
+ * flags.
  */
 static uint64_t flags_of_lanes(const struct soft_insn *insn, const struct state *here)
 {
@@ -682,8 +634,8 @@ static bool same(const struct soft_insn *insn, const uint8_t *code, unsigned len
         unsigned at = i < 32 ? 160 + 8 * i : SOFT_XSAVE_AVX + 8 * (i - 32);
         uint64_t a = get(here->image + at, 8), b = get(there->image + at, 8);
 
-        if (is_approximation(insn) && approximate((uint32_t)a, (uint32_t)b) &&
-            approximate((uint32_t)(a >> 32), (uint32_t)(b >> 32)))
+        if (is_approximation(insn) && numbers_near_f32((uint32_t)a, (uint32_t)b) &&
+            numbers_near_f32((uint32_t)(a >> 32), (uint32_t)(b >> 32)))
             continue;
         COMPARE(a, b, "v%u[%u]", i / 2 % 16, i % 2 + 2 * (i / 32));
     }

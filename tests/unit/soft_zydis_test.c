@@ -10,6 +10,7 @@
 
 #include <Zydis/Zydis.h>
 
+#include "numbers.h"
 #include "soft_zydis_names.h"
 #include "unit.h"
 
@@ -17,13 +18,9 @@
 
 static uint64_t state;
 
-/* xorshift64* (Marsaglia; Vigna) */
 static uint32_t next_random(void)
 {
-    state ^= state >> 12;
-    state ^= state << 25;
-    state ^= state >> 27;
-    return (uint32_t)((state * UINT64_C(2685821657736338717)) >> 32);
+    return (uint32_t)(numbers_next(&state) >> 32);
 }
 
 static unsigned below(unsigned n)
