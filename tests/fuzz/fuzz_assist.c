@@ -7,6 +7,7 @@
  * The input: a mode, entries of page tables, changes of registers, then the bytes of the
  * instruction.
  */
+#include "input.h"
 #include "x86_machine.h"
 
 #define MOST_ACCESSES 96u  /* then the instruction is settled */
@@ -18,23 +19,9 @@ static struct x86_machine *machine;
 static const uint8_t *input;
 static size_t left;
 
-static void require(bool condition)
-{
-    if (!condition)
-        abort();
-}
-
-/* Up to eight bytes of input as a number; zeros behind its end. */
 static uint64_t next(size_t bytes)
 {
-    uint64_t value = 0;
-
-    if (bytes > left)
-        bytes = left;
-    memcpy(&value, input, bytes);
-    input += bytes;
-    left -= bytes;
-    return value;
+    return input_next(&input, &left, bytes);
 }
 
 static void set_mode(unsigned mode)

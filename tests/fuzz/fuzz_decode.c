@@ -6,15 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "input.h"
 #include "soft/decode.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool condition)
-{
-    if (!condition)
-        abort();
-}
 
 static void check(const struct soft_insn *insn)
 {

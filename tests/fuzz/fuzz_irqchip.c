@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "core/backend.h"
+#include "input.h"
 #include "irqchip/irqchip.h"
 
 #define CPUS 3
@@ -66,17 +67,9 @@ static void create(struct machine *machine, bool split)
     }
 }
 
-/* Up to eight bytes of input as a number; zeros behind its end. */
 static uint64_t next(struct machine *machine, size_t bytes)
 {
-    uint64_t value = 0;
-
-    if (bytes > machine->size)
-        bytes = machine->size;
-    memcpy(&value, machine->data, bytes);
-    machine->data += bytes;
-    machine->size -= bytes;
-    return value;
+    return input_next(&machine->data, &machine->size, bytes);
 }
 
 static struct visor__lapic *some_lapic(struct machine *machine)

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "input.h"
 #include "soft/machine.h"
 #include "soft/memory.h"
 #include "soft/mmu.h"
@@ -32,22 +33,9 @@ static unsigned made_count;
 static const uint8_t *input;
 static size_t left;
 
-static void require(bool condition)
-{
-    if (!condition)
-        abort();
-}
-
 static uint64_t next(size_t bytes)
 {
-    uint64_t value = 0;
-
-    if (bytes > left)
-        bytes = left;
-    memcpy(&value, input, bytes);
-    input += bytes;
-    left -= bytes;
-    return value;
+    return input_next(&input, &left, bytes);
 }
 
 /* ---- where there is no memory ---- */
