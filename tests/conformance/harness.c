@@ -59,6 +59,14 @@ void check_error(struct where where, int result, int expected, const char *text)
         fail_at(where, "%s: no details of the error", text);
 }
 
+void check_refused(struct where where, int result, const char *text)
+{
+    check_error(where, result, VISOR_EUNSUPPORTED, text);
+    if (visor_error_last()->operation[0] == '\0' || visor_error_last()->detail[0] == '\0')
+        fail_at(where, "%s: no operation, or no reason", text);
+    note("%s: %s", visor_error_last()->operation, visor_error_last()->detail);
+}
+
 int64_t need_cap(struct guest *g, visor_cap cap)
 {
     int64_t value = g->vm ? visor_vm_cap(g->vm, cap) : visor_hypervisor_cap(g->hv, cap);

@@ -125,6 +125,7 @@ void check_bytes(struct where where, const void *actual, const void *expected, s
                  const char *text);
 int check_ok(struct where where, int result, const char *text);
 void check_error(struct where where, int result, int expected, const char *text);
+void check_refused(struct where where, int result, const char *text);
 
 #define CHECK(condition)           ((condition) ? (void)0 : FAIL("%s does not hold", #condition))
 #define CHECK_EQ(actual, expected) check_eq(HERE, (uint64_t)(actual), (uint64_t)(expected), #actual)
@@ -134,6 +135,8 @@ void check_error(struct where where, int result, int expected, const char *text)
 #define CHECK_OK(call) check_ok(HERE, (call), #call)
 /* A call that must fail with exactly VISOR_<code>. */
 #define CHECK_ERROR(call, code) check_error(HERE, (call), VISOR_##code, #call)
+/* A call for what is not there: EUNSUPPORTED, with an operation and a reason. */
+#define CHECK_REFUSED(call) check_refused(HERE, (call), #call)
 
 /* ---- running to an expected exit ---- */
 

@@ -5,14 +5,6 @@
  */
 #include "guest.h"
 
-static void refused_at(struct where where, int result, const char *text)
-{
-    check_error(where, result, VISOR_EUNSUPPORTED, text);
-    if (visor_error_last()->operation[0] == '\0' || visor_error_last()->detail[0] == '\0')
-        fail_at(where, "%s: no operation, or no reason", text);
-    note("%s: %s", visor_error_last()->operation, visor_error_last()->detail);
-}
-#define REFUSED(call) refused_at(HERE, (call), #call)
 #define LACKS(g, cap) (visor_vm_cap((g)->vm, VISOR_CAP_##cap) <= 0)
 
 static void no_page(void *context, uint32_t slot, uint64_t offset)
@@ -31,7 +23,7 @@ static void refuse_slot(struct where where, struct guest *g, bool read_only, boo
     config.read_only = read_only;
     config.log_dirty = log_dirty;
     CHECK_OK(visor_mapping_create(&mapping, page_size()));
-    refused_at(where, visor_vm_add_slot(&slot, g->vm, mapping, &config), "visor_vm_add_slot()");
+    check_refused(where, visor_vm_add_slot(&slot, g->vm, mapping, &config), "visor_vm_add_slot()");
     visor_mapping_free(mapping);
 }
 
@@ -45,10 +37,10 @@ CASE(lacks, memory, "slots and logs of a kind that is not there")
         refuse_slot(HERE, g, true, false);
     if (LACKS(g, DIRTY_LOG)) {
         refuse_slot(HERE, g, false, true);
-        REFUSED(visor_vm_dirty_harvest(g->vm, no_page, NULL));
+        CHECK_REFUSED(visor_vm_dirty_harvest(g->vm, no_page, NULL));
         /* Where there is a log, it takes the place of a ring. */
         config.dirty_ring_entries = 1024;
-        REFUSED(visor_vm_create(&vm, g->hv, g->memory, &config));
+        CHECK_REFUSED(visor_vm_create(&vm, g->hv, g->memory, &config));
         CHECK(vm == NULL);
     }
 }
@@ -61,14 +53,14 @@ CASE(lacks, interrupts, "ways to interrupt that are not there")
 
     guest_create_irqs(g);
     if (LACKS(g, IRQ_LINES))
-        REFUSED(visor_vm_set_irq(g->vm, guest_edge.gsi, true));
+        CHECK_REFUSED(visor_vm_set_irq(g->vm, guest_edge.gsi, true));
     if (LACKS(g, IRQFD))
-        REFUSED(visor_vm_add_irq_event(g->vm, guest_edge.gsi, event, VISOR_EVENT_NONE));
+        CHECK_REFUSED(visor_vm_add_irq_event(g->vm, guest_edge.gsi, event, VISOR_EVENT_NONE));
     if (LACKS(g, IRQFD_RESAMPLE))
-        REFUSED(visor_vm_add_irq_event(g->vm, guest_level.gsi, event, resample));
+        CHECK_REFUSED(visor_vm_add_irq_event(g->vm, guest_level.gsi, event, resample));
     if (LACKS(g, MSI)) {
-        REFUSED(visor_vm_send_msi(g->vm, &msi));
-        REFUSED(visor_vm_set_routes(g->vm, &route, 1));
+        CHECK_REFUSED(visor_vm_send_msi(g->vm, &msi));
+        CHECK_REFUSED(visor_vm_set_routes(g->vm, &route, 1));
     }
     file_close(event);
     file_close(resample);
@@ -83,15 +75,15 @@ CASE(lacks, vcpu, "debugging and power states that are not there")
     guest_start(g, guest_load[0], guest_data, 0, 0, NULL);
     if (LACKS(g, DEBUG)) {
         debug.single_step = true;
-        REFUSED(visor_vcpu_set_debug(g->vcpu, &debug));
+        CHECK_REFUSED(visor_vcpu_set_debug(g->vcpu, &debug));
         debug.single_step = false;
         debug.breakpoints = &at;
         debug.breakpoint_count = 1;
-        REFUSED(visor_vcpu_set_debug(g->vcpu, &debug));
+        CHECK_REFUSED(visor_vcpu_set_debug(g->vcpu, &debug));
     }
     if (LACKS(g, MP_STATE)) {
-        REFUSED(visor_vcpu_get_mp_state(&state, g->vcpu));
-        REFUSED(visor_vcpu_set_mp_state(g->vcpu, VISOR_MP_STOPPED));
+        CHECK_REFUSED(visor_vcpu_get_mp_state(&state, g->vcpu));
+        CHECK_REFUSED(visor_vcpu_set_mp_state(g->vcpu, VISOR_MP_STOPPED));
     }
     CHECK_EQ(GUEST_FINISH(g), 0);
 }
@@ -103,11 +95,11 @@ CASE(lacks, snapshot, "saving and restoring that are not there; nothing is writt
 
     guest_start(g, guest_load[0], guest_data, 0, 0, NULL);
     if (LACKS(g, SNAPSHOT)) {
-        REFUSED(visor_vm_save(g->vm, &stream, NULL));
-        REFUSED(visor_vcpu_save(g->vcpu, &stream));
+        CHECK_REFUSED(visor_vm_save(g->vm, &stream, NULL));
+        CHECK_REFUSED(visor_vcpu_save(g->vcpu, &stream));
         CHECK_EQ(buffer.length, 0);
-        REFUSED(visor_vm_restore(g->vm, &stream, NULL));
-        REFUSED(visor_vcpu_restore(g->vcpu, &stream));
+        CHECK_REFUSED(visor_vm_restore(g->vm, &stream, NULL));
+        CHECK_REFUSED(visor_vcpu_restore(g->vcpu, &stream));
     }
     CHECK_EQ(GUEST_FINISH(g), 0);
     buffer_free(&buffer);
@@ -120,11 +112,11 @@ CASE(lacks, vm, "clocks, calls and devices that are not there")
 
     guest_create(g, NULL);
     if (LACKS(g, PV_CLOCK)) {
-        REFUSED(visor_vm_get_clock(&ns, g->vm));
-        REFUSED(visor_vm_set_clock(g->vm, 1));
+        CHECK_REFUSED(visor_vm_get_clock(&ns, g->vm));
+        CHECK_REFUSED(visor_vm_set_clock(g->vm, 1));
     }
     if (LACKS(g, HYPERCALLS))
-        REFUSED(visor_vm_enable_hypercalls(g->vm, 0xc6000000u, 1));
+        CHECK_REFUSED(visor_vm_enable_hypercalls(g->vm, 0xc6000000u, 1));
     if (LACKS(g, VFIO))
-        REFUSED(visor_vm_create_vfio(&file, g->vm));
+        CHECK_REFUSED(visor_vm_create_vfio(&file, g->vm));
 }

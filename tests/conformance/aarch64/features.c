@@ -240,15 +240,6 @@ CASE(features, no_memory_tags, "without memory tagging there are no tags")
 
 /* ---- what is not there ---- */
 
-static void refused_at(struct where where, int result, const char *text)
-{
-    check_error(where, result, VISOR_EUNSUPPORTED, text);
-    if (visor_error_last()->operation[0] == '\0' || visor_error_last()->detail[0] == '\0')
-        fail_at(where, "%s: no operation, or no reason", text);
-    note("%s: %s", visor_error_last()->operation, visor_error_last()->detail);
-}
-#define REFUSED(call) refused_at(HERE, (call), #call)
-
 CASE(lacks, features, "features of the processor that are not there are refused, each by its name")
 {
     static const struct {
@@ -273,13 +264,13 @@ CASE(lacks, features, "features of the processor that are not there are refused,
         config.stolen_time_gpa = guest_data;
         config.gic_version = 3; /* for EL2 */
         *(visor_toggle *)(void *)((char *)&config + features[i].offset) = VISOR_ON;
-        REFUSED(visor_aarch64_configure(g->vm, &config));
+        CHECK_REFUSED(visor_aarch64_configure(g->vm, &config));
         if (strstr(visor_error_last()->detail, features[i].word) == NULL)
             FAIL("\"%s\" does not name it: %s", visor_error_last()->detail, features[i].word);
     }
     CHECK_OK(visor_aarch64_configure(g->vm, NULL));
     if (visor_vm_cap(g->vm, VISOR_CAP_AARCH64_COUNTER_OFFSET) <= 0)
-        REFUSED(visor_aarch64_set_counter_offset(g->vm, 0));
+        CHECK_REFUSED(visor_aarch64_set_counter_offset(g->vm, 0));
     if (visor_vm_cap(g->vm, VISOR_CAP_AARCH64_MTE) <= 0)
         CHECK(visor_aarch64_get_tags(&(uint8_t){0}, g->vm, guest_data, 16) < 0);
 }
@@ -295,20 +286,20 @@ CASE(lacks, registers, "state that cannot be read or set is refused, and the gue
 
     arm_start(g, &(struct arm_setup){.code = &nothing}, NULL, NULL);
     if (visor_aarch64_get_regs(&regs, g->vcpu) < 0) {
-        REFUSED(visor_aarch64_get_regs(&regs, g->vcpu));
-        REFUSED(visor_aarch64_get_fpsimd(&fp, g->vcpu));
-        REFUSED(visor_aarch64_set_fpsimd(g->vcpu, &fp));
-        REFUSED(visor_aarch64_get_vector(vector, g->vcpu, 0));
-        REFUSED(visor_aarch64_set_vector(g->vcpu, 0, vector));
-        REFUSED(visor_aarch64_get_sysregs(list, 4, g->vcpu));
-        REFUSED(visor_aarch64_get_caches(list, 4, g->vcpu));
-        REFUSED(visor_aarch64_set_caches(g->vcpu, list, 1));
-        REFUSED(visor_aarch64_get_firmware(list, 4, g->vcpu));
-        REFUSED(visor_aarch64_set_firmware(g->vcpu, list, 1));
-        REFUSED(visor_aarch64_get_events(&events, g->vcpu));
-        REFUSED(visor_aarch64_set_events(g->vcpu, &events));
-        REFUSED(visor_aarch64_get_features(&features, g->vcpu));
-        REFUSED(visor_vcpu_reset(g->vcpu));
+        CHECK_REFUSED(visor_aarch64_get_regs(&regs, g->vcpu));
+        CHECK_REFUSED(visor_aarch64_get_fpsimd(&fp, g->vcpu));
+        CHECK_REFUSED(visor_aarch64_set_fpsimd(g->vcpu, &fp));
+        CHECK_REFUSED(visor_aarch64_get_vector(vector, g->vcpu, 0));
+        CHECK_REFUSED(visor_aarch64_set_vector(g->vcpu, 0, vector));
+        CHECK_REFUSED(visor_aarch64_get_sysregs(list, 4, g->vcpu));
+        CHECK_REFUSED(visor_aarch64_get_caches(list, 4, g->vcpu));
+        CHECK_REFUSED(visor_aarch64_set_caches(g->vcpu, list, 1));
+        CHECK_REFUSED(visor_aarch64_get_firmware(list, 4, g->vcpu));
+        CHECK_REFUSED(visor_aarch64_set_firmware(g->vcpu, list, 1));
+        CHECK_REFUSED(visor_aarch64_get_events(&events, g->vcpu));
+        CHECK_REFUSED(visor_aarch64_set_events(g->vcpu, &events));
+        CHECK_REFUSED(visor_aarch64_get_features(&features, g->vcpu));
+        CHECK_REFUSED(visor_vcpu_reset(g->vcpu));
     }
     CHECK_EQ(GUEST_FINISH(g), 0);
 }
