@@ -325,12 +325,7 @@ static int hand_out(visor_exit *exit, struct visor__assist_x86 *assist, int reas
     const struct soft_access *access = &assist->cpu.log.next;
 
     assist->touched = true;
-    exit->io = (visor_io){.address = access->address,
-                          .length = access->length,
-                          .is_write = access->is_write,
-                          .space = reason == VISOR_EXIT_IO ? VISOR_PIO : VISOR_MMIO};
-    if (access->is_write)
-        visor_io_set_value(&exit->io, access->value);
+    exit->io = soft_io_of(access, reason);
     return reason;
 }
 

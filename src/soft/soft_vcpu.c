@@ -91,12 +91,7 @@ static void fill_access(visor_vcpu *vcpu, int reason)
         exit->msr.why = 0;
         return;
     }
-    exit->io = (visor_io){.address = access->address,
-                          .length = access->length,
-                          .is_write = access->is_write,
-                          .space = reason == VISOR_EXIT_IO ? VISOR_PIO : VISOR_MMIO};
-    if (access->is_write)
-        visor_io_set_value(&exit->io, access->value);
+    exit->io = soft_io_of(access, reason);
 }
 
 static void fill_hypercall(visor_vcpu *vcpu)
