@@ -292,6 +292,7 @@ struct soft_debug {
 #define SOFT_LOOK_INTERRUPT 0x04u /* an interrupt has come up */
 #define SOFT_LOOK_TICK      0x10u /* the caller shall get a turn */
 #define SOFT_LOOK_EXCLUSIVE 0x08u /* all vCPUs shall stand still */
+#define SOFT_LOOK_ALONE     0x20u /* all others shall, for the next instruction */
 
 struct soft_cpu {
     /* The first few lines are the hot ones. */
@@ -353,6 +354,7 @@ struct soft_cpu {
     uint64_t bounce_address;
     unsigned bounce_length;
     bool step_once;      /* the next instruction is to be a block of its own */
+    bool alone;          /* all other vCPUs stand still */
     const uint8_t *code; /* what soft_step_bytes() executes in place of what is in memory */
     unsigned code_length;
 

@@ -86,6 +86,17 @@ void soft_raise_page_fault(struct soft_cpu *cpu, const struct soft_uop *op, uint
     soft_raise_error(cpu, op, SOFT_PF_FAULT, error);
 }
 
+SOFT_COLD void soft_want_alone(struct soft_cpu *cpu, const struct soft_uop *op)
+{
+    const struct soft_access_log *log = &cpu->log;
+    bool with_device = log->count != 0 && log->instruction == soft_instruction_number(cpu, op);
+
+    if (cpu->alone || with_device || cpu->machine->cpu_count < 2)
+        return;
+    atomic_fetch_or(&cpu->attention, SOFT_LOOK_ALONE);
+    soft_leave(cpu, op, SOFT_LEAVE_AGAIN);
+}
+
 /* ---- from block to block ---- */
 
 /* The block at rip, if it can be entered without the run loop. */
@@ -269,6 +280,8 @@ static int loop(struct soft_cpu *cpu, bool one)
                 if (ret != VISOR_EXIT_NONE)
                     return ret;
             }
+            if (cpu->alone)
+                return VISOR_EXIT_NONE;
             continue;
         }
         block = soft_block_find(cpu);

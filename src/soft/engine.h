@@ -9,7 +9,7 @@
 #include "soft/cpu.h"
 
 /*
- * Executes guest code, and returns
+ * Executes guest code, with cpu->alone one instruction, and returns
  *   VISOR_EXIT_NONE  cpu->attention is not 0, or an interrupt that waits (cpu->irq_waiting) can be
  *                    injected now
  *   VISOR_EXIT_IO, MMIO, MSR  cpu->log.next is to be answered: soft_answer()

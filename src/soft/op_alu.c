@@ -117,16 +117,14 @@ DEFINE_OPERATIONS(64, uint64_t)
     }
 
 /*
- * With a LOCK prefix: until no other vCPU came between. What is no plain memory, or crosses a page,
- * cannot be done so; there the access is as without LOCK. A host that is no x86 wants it aligned.
+ * With a LOCK prefix: until no other vCPU came between, or none can.
  */
 #define DEFINE_LOCKED_FORM(name, form, bits, T, operand)                                   \
     static SOFT_HANDLER(name##_##bits##_locked_##form)                                     \
     {                                                                                      \
         T *at = soft_modify(cpu, op, soft_address(cpu, op), bits / 8);                     \
         uint64_t result = cpu->result, aux = cpu->aux;                                     \
-        if (SOFT_UNLIKELY((void *)at == cpu->bounce ||                                     \
-                          (!SOFT_HOST_TSO && (uintptr_t)at % (bits / 8) != 0)))            \
+        if (soft_lock_splits(cpu, op, at, bits / 8))                                       \
             SOFT_AGAIN(name##_##bits##_##form);                                            \
         { /* no tail call is made while `old` lives, whose address some hosts need */      \
             T old = __atomic_load_n(at, __ATOMIC_RELAXED), value;                          \

@@ -36,8 +36,7 @@
     {                                                                                           \
         T *at = soft_modify(cpu, op, soft_address(cpu, op), bits / 8);                          \
         T expected = SOFT_R(T, RAX), old;                                                       \
-        if (SOFT_UNLIKELY((void *)at == cpu->bounce ||                                          \
-                          (!SOFT_HOST_TSO && (uintptr_t)at % (bits / 8) != 0)))                 \
+        if (soft_lock_splits(cpu, op, at, bits / 8))                                            \
             SOFT_AGAIN(cmpxchg_##bits##_mr);                                                    \
         { /* no tail call is made while `seen` lives, whose address some hosts need */          \
             T seen = expected;                                                                  \
@@ -72,8 +71,7 @@
     {                                                                                           \
         T *at = soft_modify(cpu, op, soft_address(cpu, op), bits / 8);                          \
         T a, b = SOFT_R(T, op->src);                                                            \
-        if (SOFT_UNLIKELY((void *)at == cpu->bounce ||                                          \
-                          (!SOFT_HOST_TSO && (uintptr_t)at % (bits / 8) != 0)))                 \
+        if (soft_lock_splits(cpu, op, at, bits / 8))                                            \
             SOFT_AGAIN(xadd_##bits##_mr);                                                       \
         a = __atomic_fetch_add(at, b, __ATOMIC_SEQ_CST);                                        \
         soft_flags_add(cpu, a, b, (T)(a + b), bits);                                            \
@@ -110,7 +108,7 @@ SOFT_HANDLER(soft_op_cmpxchg8b)
     uint64_t expected = cpu->r[SOFT_RDX] << 32 | (uint32_t)cpu->r[SOFT_RAX], old = expected;
     uint64_t value = cpu->r[SOFT_RCX] << 32 | (uint32_t)cpu->r[SOFT_RBX];
 
-    if (SOFT_UNLIKELY((void *)at == cpu->bounce || (!SOFT_HOST_TSO && (uintptr_t)at % 8 != 0))) {
+    if (soft_lock_splits(cpu, op, at, 8)) {
         old = soft_load64(at);
         soft_store64(at, old == expected ? value : old);
         soft_modify_done(cpu, op, at);

@@ -68,8 +68,7 @@
     {                                                                                     \
         T *at = soft_modify(cpu, op, soft_address(cpu, op), bits / 8);                    \
         T value;                                                                          \
-        if (SOFT_UNLIKELY((void *)at == cpu->bounce ||                                    \
-                          (!SOFT_HOST_TSO && (uintptr_t)at % (bits / 8) != 0))) {         \
+        if (soft_lock_splits(cpu, op, at, bits / 8)) {                                    \
             value = soft_load##bits(at);                                                  \
             soft_store##bits(at, SOFT_R(T, op->src));                                     \
             soft_modify_done(cpu, op, at);                                                \

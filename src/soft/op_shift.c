@@ -243,8 +243,7 @@ static inline void set_cf(struct soft_cpu *cpu, bool cf)
     {                                                                                     \
         T bit = (T)((T)1 << ((index) & (bits - 1))), value;                               \
         T *at = soft_modify(cpu, op, (address), bits / 8);                                \
-        if (SOFT_UNLIKELY((void *)at == cpu->bounce ||                                    \
-                          (!SOFT_HOST_TSO && (uintptr_t)at % (bits / 8) != 0)))           \
+        if (soft_lock_splits(cpu, op, at, bits / 8))                                      \
             SOFT_AGAIN(name##_##bits##_##form);                                           \
         { /* no tail call is made while `seen` lives, whose address some hosts need */    \
             T seen = __atomic_load_n(at, __ATOMIC_RELAXED);                               \

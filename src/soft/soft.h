@@ -70,6 +70,8 @@ static inline struct soft_vcpu *soft_vcpu_of(const visor_vcpu *vcpu)
 void soft_machine_enter(struct soft_machine *machine);
 void soft_machine_leave(struct soft_machine *machine);
 void soft_machine_stop(struct soft_machine *machine);
+/* The same for a vCPU that is inside and stays there. It may have to wait outside for others. */
+void soft_machine_stop_others(struct soft_machine *machine);
 void soft_machine_go(struct soft_machine *machine);
 
 /* soft_ticker.c: between enter and leave a vCPU gets SOFT_LOOK_TICK every 10 ms. */

@@ -154,6 +154,22 @@ static void reset_attention(visor_vcpu *vcpu)
     atomic_fetch_and(&soft_vcpu_of(vcpu)->cpu->attention, ~(SOFT_LOOK_KICK | SOFT_LOOK_TICK));
 }
 
+/* One instruction, which no other vCPU may come between. */
+static int run_alone(struct soft_cpu *cpu)
+{
+    int ret;
+
+    soft_machine_stop_others(cpu->machine);
+    /* Who wants all to stand still says so until they do. */
+    atomic_fetch_and(&cpu->attention, ~(SOFT_LOOK_ALONE | SOFT_LOOK_EXCLUSIVE));
+    cpu->alone = true;
+    cpu->step_once = true;
+    ret = soft_run(cpu);
+    cpu->alone = false;
+    soft_machine_go(cpu->machine);
+    return ret;
+}
+
 /* Executes until there is an exit; NONE: a kick or a tick. Inside the machine. */
 static int run_inside(visor_vcpu *vcpu)
 {
@@ -193,7 +209,7 @@ static int run_inside(visor_vcpu *vcpu)
             return VISOR_EXIT_IRQ_WINDOW;
         }
         cpu->irq_waiting = soft_chip_interrupt(vcpu) || soft->irq_window;
-        ret = soft_run(cpu);
+        ret = (attention & SOFT_LOOK_ALONE) != 0 ? run_alone(cpu) : soft_run(cpu);
         if (ret == VISOR_EXIT_HLT && vcpu->lapic != NULL)
             continue;
         if (ret != VISOR_EXIT_NONE)

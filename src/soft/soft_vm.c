@@ -35,16 +35,14 @@ void soft_machine_leave(struct soft_machine *machine)
     visor__mutex_unlock(&machine->lock);
 }
 
-void soft_machine_stop(struct soft_machine *machine)
+/* Until no more than so many vCPUs are inside. */
+static void drain(struct soft_machine *machine, unsigned stay)
 {
     bool all_out;
 
-    visor__mutex_lock(&machine->lock);
-    machine->stopped++;
-    visor__mutex_unlock(&machine->lock);
     for (unsigned attempt = 0;; attempt++) {
         visor__mutex_lock(&machine->lock);
-        all_out = machine->inside == 0;
+        all_out = machine->inside <= stay;
         /* Each time: a vCPU may have been on its way in, and has cleared what it saw. */
         for (size_t i = 0; i < machine->cpu_count; i++)
             atomic_fetch_or(&machine->cpus[i]->attention, SOFT_LOOK_EXCLUSIVE);
@@ -53,6 +51,29 @@ void soft_machine_stop(struct soft_machine *machine)
             return;
         visor__os_pause(attempt);
     }
+}
+
+void soft_machine_stop(struct soft_machine *machine)
+{
+    visor__mutex_lock(&machine->lock);
+    machine->stopped++;
+    visor__mutex_unlock(&machine->lock);
+    drain(machine, 0);
+}
+
+void soft_machine_stop_others(struct soft_machine *machine)
+{
+    for (;;) {
+        visor__mutex_lock(&machine->lock);
+        if (machine->stopped == 0)
+            break;
+        machine->inside--;
+        visor__mutex_unlock(&machine->lock);
+        soft_machine_enter(machine);
+    }
+    machine->stopped++;
+    visor__mutex_unlock(&machine->lock);
+    drain(machine, 1);
 }
 
 void soft_machine_go(struct soft_machine *machine)

@@ -11,7 +11,8 @@
 #define ALONE  UINT64_C(0x7000)
 #define SHARED UINT64_C(0x10000)
 
-#define ROUNDS 300u /* of two vCPUs with each other */
+#define ROUNDS      300u  /* of two vCPUs that wait for each other */
+#define FREE_ROUNDS 3000u /* of two that do not, and meet by chance */
 
 /* Page tables: x86_write_tables() maps the first 2 MiB in pages of 4 KiB, one to one. */
 #define TABLE UINT64_C(0xc000)
@@ -153,7 +154,6 @@ static void run_both(struct guest *g, const struct code *code, const visor_x86_r
     pthread_join(thread, &halted);
     CHECK(halted == writer);
     visor_vcpu_free(writer);
-    CHECK_EQ(x86_regs(g->vcpu).rax, ROUNDS);
 }
 
 static void cross_modify(struct guest *g, uint64_t target)
@@ -163,6 +163,7 @@ static void cross_modify(struct guest *g, uint64_t target)
     put_across(g, &return_zero, 3);
     put(g, ALONE, return_zero.bytes, return_zero.length);
     run_both(g, &write_rounds, &(visor_x86_regs){.rdi = SHARED, .rsi = target, .rbp = ROUNDS});
+    CHECK_EQ(x86_regs(g->vcpu).rax, ROUNDS);
 }
 
 CASE_SLOW(code, cross_modified, 3, "code that another vCPU has written is executed as it is")
@@ -202,6 +203,39 @@ CASE_SLOW(code, moved_by_another, 3, "a page that another vCPU moves is where it
                                .rsi = TABLE + SECOND / 0x1000 * 8,
                                .rbx = MOVED ^ ALONE,
                                .rbp = ROUNDS});
+    CHECK_EQ(x86_regs(g->vcpu).rax, ROUNDS);
+}
+
+/* Two vCPUs after they have met at rdi: what crosses from one page to the next is added to three
+ * times at rbx, and is a lock for the counter r9 at r8 and, as bit 20, at r11. Each round adds r10
+ * five times. */
+VISOR_GUEST_ASM64(lock_across, "lock inc dword ptr [rdi]; 2: pause; cmp dword ptr [rdi], 2; jne 2b;"
+                               "xor ecx, ecx; 3: lock add [rbx], r10;"
+                               "mov rdx, r10; lock xadd [rbx], rdx; mov rax, [rbx];"
+                               "4: lea rdx, [rax + r10]; lock cmpxchg [rbx], rdx; jne 4b;"
+                               "5: pause; mov rax, r10; xchg [r8], rax; test rax, rax; jne 5b;"
+                               "add [r9], r10; xchg [r8], rax;"
+                               "6: pause; lock bts dword ptr [r11], 20; jc 6b;"
+                               "add [r9], r10; lock btr dword ptr [r11], 20;"
+                               "add ecx, 1; cmp ecx, ebp; jne 3b; mov eax, ecx; hlt");
+
+CASE_SLOW(code, locked_across_pages, 3,
+          "a locked instruction on what lies in two pages is atomic for another vCPU")
+{
+    const uint64_t one = UINT64_C(0x100000001);
+    const visor_x86_regs regs = {.rdi = SHARED,
+                                 .rbx = SECOND - 4,
+                                 .r8 = ALONE - 4,
+                                 .r9 = SHARED + 0x100,
+                                 .r10 = one,
+                                 .r11 = FIRST - 2,
+                                 .rbp = FREE_ROUNDS};
+
+    start(g, &lock_across, &regs);
+    run_both(g, &lock_across, &regs);
+    CHECK_EQ(peek(g, SECOND - 4, 4), 2 * 3 * FREE_ROUNDS);
+    CHECK_EQ(peek(g, MOVED, 4), 2 * 3 * FREE_ROUNDS);
+    CHECK_EQ(peek(g, SHARED + 0x100, 8), 2 * 2 * FREE_ROUNDS * one);
 }
 
 VISOR_GUEST_ASM64(at_zero, "mov eax, 0x42; out 0x10, al");
