@@ -27,8 +27,9 @@
  *         EOI        visor__lapic_take_eoi(): return VISOR_EXIT_IOAPIC_EOI (split chip only)
  *         INTERRUPT  if the guest can take one (IF, no shadow): visor__lapic_acknowledge(), which
  *                    is the interrupt acknowledge cycle: the vector is the vCPU's now, to inject
- *                    at once or to keep as events.interrupt.injected. Else open the interrupt
- *                    window and ask again then.
+ *                    at once or to keep as events.interrupt.injected. Else, and if it is still
+ *                    pending then (a local APIC's behind a PIC's; `wake` is not called again),
+ *                    open the interrupt window and ask again then.
  *     NMI, SMI, INIT and SIPI that are pending are not in visor_x86_lapic: get_state of MP_STATE
  *     and EVENTS takes them first and puts them there.
  *

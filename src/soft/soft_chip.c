@@ -162,7 +162,8 @@ bool soft_chip_interrupt(visor_vcpu *vcpu)
     vector = visor__lapic_acknowledge(vcpu->lapic);
     if (vector >= 0)
         soft_inject_interrupt(cpu, (uint8_t)vector);
-    return false;
+    /* Behind a PIC's interrupt there may be a local APIC's. */
+    return (visor__lapic_pending(vcpu->lapic) & VISOR__PENDING_INTERRUPT) != 0;
 }
 
 /* Whether the vCPU has nothing to execute until something comes in. */

@@ -189,7 +189,7 @@ static uint8_t held_back(visor_vcpu *vcpu)
 static int deliver(visor_vcpu *vcpu)
 {
     struct whpx_vcpu *whpx = whpx_vcpu_of(vcpu);
-    const bool waits =
+    bool waits =
         vcpu->lapic != NULL && (visor__lapic_pending(vcpu->lapic) & VISOR__PENDING_INTERRUPT) != 0;
     struct whpx_window window = {0};
     struct state state = {0};
@@ -216,9 +216,11 @@ static int deliver(visor_vcpu *vcpu)
 
         if (vector >= 0 && ret == 0)
             ret = put(vcpu, WHvX64PendingInterrupt, (unsigned)vector);
-    } else if (waits || whpx->irq_window || window.priority != 0) {
-        window.interrupt = true;
+        /* Behind a PIC's interrupt there may be a local APIC's. */
+        waits = (visor__lapic_pending(vcpu->lapic) & VISOR__PENDING_INTERRUPT) != 0;
+        window.priority = waits ? 0 : held_back(vcpu);
     }
+    window.interrupt = waits || whpx->irq_window || window.priority != 0;
     return ret < 0 ? ret : whpx_set_window(vcpu, window);
 }
 

@@ -17,25 +17,26 @@ VISOR_GUEST_ASM16(isr_45, "mov al, 0x45; out 0xf0, al; mov dword ptr es:[0xb0], 
 VISOR_GUEST_ASM16(isr_46, "mov al, 0x46; out 0xf0, al; mov dword ptr es:[0xb0], 0; iret");
 VISOR_GUEST_ASM16(isr_other, "mov al, 0xff; out 0xf0, al; iret");
 /* Programs the PICs (vectors 0x20 and 0x28, all but line 4 masked), enables the local APIC. */
-VISOR_GUEST_ASM16(wait_for_irqs, "lidt [0x200]; mov sp, 0x1900;"
-                                 "mov al, 0x11; out 0x20, al; out 0xa0, al;"
-                                 "mov al, 0x20; out 0x21, al; mov al, 0x28; out 0xa1, al;"
-                                 "mov al, 4; out 0x21, al; mov al, 2; out 0xa1, al;"
-                                 "mov al, 1; out 0x21, al; out 0xa1, al;"
-                                 "mov al, 0xef; out 0x21, al; mov al, 0xff; out 0xa1, al;"
-                                 "mov dword ptr es:[0xf0], 0x1ff;"
-                                 "mov al, 0; out 0x10, al; sti; 3: hlt; jmp 3b");
+#define PROGRAM_CHIPS                                         \
+    "lidt [0x200]; mov sp, 0x1900;"                           \
+    "mov al, 0x11; out 0x20, al; out 0xa0, al;"               \
+    "mov al, 0x20; out 0x21, al; mov al, 0x28; out 0xa1, al;" \
+    "mov al, 4; out 0x21, al; mov al, 2; out 0xa1, al;"       \
+    "mov al, 1; out 0x21, al; out 0xa1, al;"                  \
+    "mov al, 0xef; out 0x21, al; mov al, 0xff; out 0xa1, al;" \
+    "mov dword ptr es:[0xf0], 0x1ff;"
+VISOR_GUEST_ASM16(wait_for_irqs, PROGRAM_CHIPS "mov al, 0; out 0x10, al; sti; 3: hlt; jmp 3b");
 /* The same without PICs, which are outside with a split chip. */
 VISOR_GUEST_ASM16(wait_for_msis, "lidt [0x200]; mov sp, 0x1900; mov dword ptr es:[0xf0], 0x1ff;"
                                  "mov al, 0; out 0x10, al; sti; 3: hlt; jmp 3b");
 
-static void start(struct guest *g, visor_irqchip irqchip)
+static void start_with(struct guest *g, visor_irqchip irqchip, const struct code *on_24,
+                       const struct code *on_46, const struct code *program)
 {
     struct x86_ivt_setup setup = {.ram = 0x2000,
-                                  .isrs = {{0x24, &isr_24}, {0x45, &isr_45}, {0x46, &isr_46}},
+                                  .isrs = {{0x24, on_24}, {0x45, &isr_45}, {0x46, on_46}},
                                   .others = &isr_other,
-                                  .main = irqchip == VISOR_IRQCHIP_SPLIT ? &wait_for_msis
-                                                                         : &wait_for_irqs,
+                                  .main = program,
                                   .vm = VISOR_VM_CONFIG_INIT};
     visor_x86_sregs sregs;
 
@@ -50,6 +51,12 @@ static void start(struct guest *g, visor_irqchip irqchip)
     sregs.es.base = LAPIC_BASE;
     x86_set_sregs(g->vcpu, &sregs);
     RUN_TO_OUT(g, 0x10, 1, 0);
+}
+
+static void start(struct guest *g, visor_irqchip irqchip)
+{
+    start_with(g, irqchip, &isr_24, &isr_46,
+               irqchip == VISOR_IRQCHIP_SPLIT ? &wait_for_msis : &wait_for_irqs);
 }
 
 /* Lets the guest wait for a while and checks that no handler runs. */
@@ -92,6 +99,21 @@ CASE(irqchip, ioapic_edge, "an edge through the I/O APIC is delivered once")
     CHECK_OK(visor_vm_set_irq(g->vm, 5, true));
     EXPECT_VECTOR(g, 0x45);
     EXPECT_QUIET(g);
+}
+
+/* Nothing leaves for the VMM between the two: it is the run loop that has to look again. */
+VISOR_GUEST_ASM16(count_24, "inc bl; mov al, 0x20; out 0x20, al; iret");
+VISOR_GUEST_ASM16(count_46, "inc bl; mov dword ptr es:[0xb0], 0; iret");
+VISOR_GUEST_ASM16(take_both, PROGRAM_CHIPS "mov bl, 0; mov al, 0; out 0x10, al;"
+                                           "sti; nop; cli; mov al, bl; out 0x11, al; hlt");
+
+CASE(irqchip, two_wait, "the PIC's and the local APIC's interrupt wait: one comes behind the other")
+{
+    start_with(g, VISOR_IRQCHIP_KERNEL, &count_24, &count_46, &take_both);
+    set_pin(g, 5, 0x46, false);
+    for (unsigned line = 4; line <= 5; line++)
+        CHECK_OK(visor_vm_set_irq(g->vm, line, true));
+    RUN_TO_OUT(g, 0x11, 1, 2);
 }
 
 CASE(irqchip, ioapic_level, "a level comes again until the line is low")
