@@ -332,6 +332,8 @@ typedef struct visor_x86_pit {
     uint32_t reserved;
 } visor_x86_pit;
 VISOR_API int visor_x86_get_pit(visor_x86_pit *out, visor_vm *vm);
+/* Set it behind the other chips: a tick that comes before the state of a chip is wiped out by that,
+ * and KVM's PIT then waits for ever for somebody to acknowledge it. */
 VISOR_API int visor_x86_set_pit(visor_vm *vm, const visor_x86_pit *pit);
 
 /* ---- VM ---- */

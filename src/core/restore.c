@@ -18,6 +18,7 @@ struct reader {
     struct visor__printer notes;
     struct snapshot_head head;
     uint64_t sections;
+    visor_x86_pit *pit; /* to be set at the end; NULL: there was none */
 };
 
 /* The pieces of one vCPU, until all of them are here. */
@@ -161,6 +162,33 @@ static int restore_failed(const struct reader *reader, int code, const char *whe
     return visor__error_context("restoring %s%s", where, name);
 }
 
+/*
+ * The interval timer is the last to be set, and stands still until then. If one of its interrupts
+ * came before the state of a chip, that would wipe it out; and KVM's timer raises none before the
+ * one before has been acknowledged, which nobody would do then.
+ */
+static int hold_pit(struct reader *reader, visor_vm *vm, void **value)
+{
+    visor_x86_pit still;
+
+    free(reader->pit);
+    reader->pit = *value;
+    *value = NULL;
+    still = *reader->pit;
+    still.channel[0].mode = 0xff; /* as one that was not programmed */
+    return visor__vm_state_set(vm, VISOR__VM_STATE_X86_PIT, &still, sizeof(still));
+}
+
+static int set_pit(const struct reader *reader, visor_vm *vm)
+{
+    int ret = 0;
+
+    if (reader->pit != NULL)
+        ret = visor__vm_state_set(vm, VISOR__VM_STATE_X86_PIT, reader->pit, sizeof(*reader->pit));
+    return ret < 0 ? restore_failed(reader, ret, "", visor__vm_states[VISOR__VM_STATE_X86_PIT].name)
+                   : 0;
+}
+
 static int take_vm_piece(struct reader *reader, const struct snapshot_section *section,
                          visor_vm *vm)
 {
@@ -178,7 +206,10 @@ static int take_vm_piece(struct reader *reader, const struct snapshot_section *s
                        visor__vm_states[piece].variable);
     if (ret != 0)
         return ret;
-    ret = visor__vm_state_set(vm, (enum visor__vm_state)piece, value, (size_t)section->length);
+    if (piece == VISOR__VM_STATE_X86_PIT)
+        ret = hold_pit(reader, vm, &value);
+    else
+        ret = visor__vm_state_set(vm, (enum visor__vm_state)piece, value, (size_t)section->length);
     free(value);
     /* A guest that uses the clock has told a MSR where it wants to see it, and that is refused. */
     if (ret == VISOR_EUNSUPPORTED && piece == VISOR__VM_STATE_CLOCK)
@@ -328,6 +359,10 @@ static int take_sections(struct reader *reader, visor_vm *vm, const struct visor
     image_clear(&image);
     if (ret == 0 && (reader->head.flags & FLAG_MEMORY) != 0)
         ret = visor__error(VISOR_EFORMAT, "", reader->operation, "guest memory is missing");
+    if (ret == 0)
+        ret = set_pit(reader, vm);
+    free(reader->pit);
+    reader->pit = NULL;
     return ret;
 }
 

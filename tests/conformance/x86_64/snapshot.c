@@ -344,6 +344,51 @@ CASE(snapshot_x86, chips, "interrupt chips: a line that is waiting in the PIC ge
     twin_free(&twin);
 }
 
+/* 10 ms of the PIT, which runs when the guest says so. */
+VISOR_GUEST_ASM16(pit_main, "lidt [0x200]; mov sp, 0x900; mov al, 0x11; out 0x20, al;"
+                            "mov al, 0x20; out 0x21, al; mov al, 4; out 0x21, al;"
+                            "mov al, 1; out 0x21, al; mov al, 0xfe; out 0x21, al;"
+                            "mov al, 0x34; out 0x43, al; mov al, 0x9c; out 0x40, al;"
+                            "mov al, 0x2e; out 0x40, al; mov al, 0; out 0x10, al;"
+                            "sti; 3: hlt; jmp 3b");
+
+VISOR_GUEST_ASM16(pit_isr, "mov al, 0; out 0xf0, al; mov al, 0x20; out 0x20, al; iret");
+
+struct slow_buffer {
+    struct buffer buffer;
+    unsigned sections;
+};
+
+/* Waits for longer than the PIT does before each of the first sections, which are the chips'. */
+static int slow_read(void *context, void *data, size_t length)
+{
+    struct slow_buffer *slow = context;
+
+    if (length == 32 && slow->sections++ < 6) /* what a section begins with */
+        sleep_ms(15);
+    return buffer_stream(&slow->buffer).read(&slow->buffer, data, length);
+}
+
+CASE(snapshot_x86, slow_stream, "timers go on, however long a snapshot takes to come in")
+{
+    struct x86_ivt_setup setup = {
+        .isrs = {{0x20, &pit_isr}}, .others = &isr, .main = &pit_main, .vm = kernel_chip(g)};
+    struct slow_buffer slow = {0};
+    const visor_stream out = buffer_stream(&slow.buffer),
+                       in = {.context = &slow, .read = slow_read};
+
+    x86_start_ivt(g, &setup);
+    NEED(g, SNAPSHOT);
+    RUN_TO_OUT(g, 0x10, 1, 0);
+    CHECK_OK(visor_vm_save(g->vm, &out, NULL));
+    for (unsigned i = 0; i < 3; i++)
+        RUN_TO_OUT(g, 0xf0, 1, 0);
+    CHECK_OK(visor_vm_restore(g->vm, &in, NULL));
+    for (unsigned i = 0; i < 3; i++)
+        RUN_TO_OUT(g, 0xf0, 1, 0);
+    buffer_free(&slow.buffer);
+}
+
 CASE(snapshot_x86, apic_base_and_deadline, "x2APIC mode and the deadline timer survive")
 {
     struct x86_setup setup = {
