@@ -41,8 +41,9 @@ struct soft_machine;
 #define SOFT_UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define SOFT_COLD        __attribute__((noinline, cold))
 
-#define SOFT_PAGE      UINT64_C(0x1000)
-#define SOFT_PAGE_MASK (~(SOFT_PAGE - 1))
+#define SOFT_PAGE       UINT64_C(0x1000)
+#define SOFT_PAGE_MASK  (~(SOFT_PAGE - 1))
+#define SOFT_CACHE_LINE 64u /* as CPUID says */
 
 /* ---- registers ---- */
 
@@ -355,6 +356,8 @@ struct soft_cpu {
     unsigned bounce_length;
     bool step_once;      /* the next instruction is to be a block of its own */
     bool alone;          /* all other vCPUs stand still */
+    bool bus_lock_exits; /* locked accesses across cache lines are told to the caller */
+    bool bus_locked;     /* the last instruction was one */
     const uint8_t *code; /* what soft_step_bytes() executes in place of what is in memory */
     unsigned code_length;
 

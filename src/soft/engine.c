@@ -86,7 +86,7 @@ void soft_raise_page_fault(struct soft_cpu *cpu, const struct soft_uop *op, uint
     soft_raise_error(cpu, op, SOFT_PF_FAULT, error);
 }
 
-SOFT_COLD void soft_want_alone(struct soft_cpu *cpu, const struct soft_uop *op)
+static void want_alone(struct soft_cpu *cpu, const struct soft_uop *op)
 {
     const struct soft_access_log *log = &cpu->log;
     bool with_device = log->count != 0 && log->instruction == soft_instruction_number(cpu, op);
@@ -95,6 +95,32 @@ SOFT_COLD void soft_want_alone(struct soft_cpu *cpu, const struct soft_uop *op)
         return;
     atomic_fetch_or(&cpu->attention, SOFT_LOOK_ALONE);
     soft_leave(cpu, op, SOFT_LEAVE_AGAIN);
+}
+
+/* A bus lock is reported when the instruction is complete, as VMX does. So the instruction has to
+ * be a block of its own. */
+static void tell_bus_lock(struct soft_cpu *cpu, const struct soft_uop *op)
+{
+    if ((cpu->mode & SOFT_IN_SINGLE) == 0) {
+        cpu->step_once = true;
+        soft_leave(cpu, op, SOFT_LEAVE_AGAIN);
+    }
+    cpu->bus_locked = true;
+}
+
+SOFT_COLD bool soft_lock_slow(struct soft_cpu *cpu, const struct soft_uop *op, const void *pointer,
+                              unsigned size)
+{
+    bool is_copy = pointer == cpu->bounce;
+    /* Host pages are aligned as those of the guest. */
+    uint64_t address = is_copy ? cpu->bounce_address : (uintptr_t)pointer;
+
+    if (cpu->bus_lock_exits && address % SOFT_CACHE_LINE + size > SOFT_CACHE_LINE)
+        tell_bus_lock(cpu, op);
+    if (!is_copy && (SOFT_HOST_TSO || address % size == 0))
+        return false;
+    want_alone(cpu, op);
+    return true;
 }
 
 /* ---- from block to block ---- */
@@ -253,6 +279,10 @@ static int loop(struct soft_cpu *cpu, bool one)
     for (;;) {
         if (cpu->dead)
             return VISOR_EXIT_SHUTDOWN;
+        if (cpu->bus_locked && !one) {
+            cpu->bus_locked = false;
+            return VISOR_EXIT_BUS_LOCK;
+        }
         if (deliver(cpu)) {
             if (one)
                 return VISOR_EXIT_NONE;
@@ -302,6 +332,7 @@ static int left(struct soft_cpu *cpu, int why)
     bool stepped = (cpu->mode & SOFT_IN_SINGLE) != 0;
 
     look(cpu, false);
+    cpu->bus_locked = false; /* what leaves is not complete */
     switch (why) {
     case SOFT_LEAVE_EXCEPTION: soft_access_commit(cpu); return -1;
     case SOFT_LEAVE_EXIT: return cpu->exit_reason;

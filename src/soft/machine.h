@@ -62,6 +62,7 @@ struct soft_machine {
     uint64_t gpa_last; /* the highest address that the processor has */
     struct soft_devices devices;
     uint64_t hypercalls; /* bit n: number n leaves to the caller */
+    bool bus_lock_exits; /* of new vCPUs; each has its own */
     struct soft_cpu *cpus[SOFT_MAX_CPUS];
     size_t cpu_count;
 

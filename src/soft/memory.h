@@ -153,21 +153,25 @@ static inline void soft_modify_done_flags(struct soft_cpu *cpu, const struct sof
     cpu->aux = aux;
 }
 
-void soft_want_alone(struct soft_cpu *cpu, const struct soft_uop *op);
+bool soft_lock_slow(struct soft_cpu *cpu, const struct soft_uop *op, const void *pointer,
+                    unsigned size);
 
 /*
  * With LOCK, after soft_modify(): whether the operand takes more than one access of the host's,
  * because it crosses a page, is no plain memory, or is not aligned on a host that wants it so. Then
  * nothing else may happen meanwhile: this leaves unless all other vCPUs stand still, and the
  * instruction begins anew when they do. What devices perform is atomic for nobody.
+ *
+ * It also leaves for an access across two cache lines that shall become a VISOR_EXIT_BUS_LOCK,
+ * unless the instruction is being executed by itself.
  */
 static inline bool soft_lock_splits(struct soft_cpu *cpu, const struct soft_uop *op,
                                     const void *pointer, unsigned size)
 {
-    if (SOFT_LIKELY(pointer != cpu->bounce && (SOFT_HOST_TSO || (uintptr_t)pointer % size == 0)))
+    if (SOFT_LIKELY(pointer != cpu->bounce && !cpu->bus_lock_exits &&
+                    (SOFT_HOST_TSO || (uintptr_t)pointer % size == 0)))
         return false;
-    soft_want_alone(cpu, op);
-    return true;
+    return soft_lock_slow(cpu, op, pointer, size);
 }
 
 /* Another handler for the same instruction, which begins anew. */

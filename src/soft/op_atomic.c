@@ -101,14 +101,14 @@ static void set_zf(struct soft_cpu *cpu, bool zf)
     soft_flags_set_arithmetic(cpu, flags | (zf ? SOFT_ZF : 0));
 }
 
-/* 8 bytes: EDX:EAX with ECX:EBX. Always atomic, which does no harm without LOCK. */
-SOFT_HANDLER(soft_op_cmpxchg8b)
+/* 8 bytes: EDX:EAX with ECX:EBX. */
+static inline void cmpxchg8b(struct soft_cpu *cpu, const struct soft_uop *op, bool locked)
 {
     uint64_t *at = soft_modify(cpu, op, soft_address(cpu, op), 8);
     uint64_t expected = cpu->r[SOFT_RDX] << 32 | (uint32_t)cpu->r[SOFT_RAX], old = expected;
     uint64_t value = cpu->r[SOFT_RCX] << 32 | (uint32_t)cpu->r[SOFT_RBX];
 
-    if (soft_lock_splits(cpu, op, at, 8)) {
+    if (!locked || soft_lock_splits(cpu, op, at, 8)) {
         old = soft_load64(at);
         soft_store64(at, old == expected ? value : old);
         soft_modify_done(cpu, op, at);
@@ -120,6 +120,17 @@ SOFT_HANDLER(soft_op_cmpxchg8b)
         cpu->r[SOFT_RAX] = (uint32_t)old;
         cpu->r[SOFT_RDX] = old >> 32;
     }
+}
+
+SOFT_HANDLER(soft_op_cmpxchg8b)
+{
+    cmpxchg8b(cpu, op, false);
+    SOFT_NEXT;
+}
+
+SOFT_HANDLER(soft_op_cmpxchg8b_locked)
+{
+    cmpxchg8b(cpu, op, true);
     SOFT_NEXT;
 }
 

@@ -99,7 +99,7 @@ extern soft_handler soft_op_aaa, soft_op_aas, soft_op_aam, soft_op_aad, soft_op_
 
 extern soft_handler *const soft_cmpxchg[4][3]; /* RR, MR, locked MR */
 extern soft_handler *const soft_xadd[4][3];
-extern soft_handler soft_op_cmpxchg8b, soft_op_cmpxchg16b;
+extern soft_handler soft_op_cmpxchg8b, soft_op_cmpxchg8b_locked, soft_op_cmpxchg16b;
 
 /* ---- op_bmi.c: 4 and 8 bytes ---- */
 

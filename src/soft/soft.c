@@ -39,6 +39,7 @@ static int64_t hv_cap(visor_hypervisor *hv, visor_cap cap)
     case VISOR_CAP_X86_XSAVE_SIZE: return SOFT_XSAVE_SIZE;
     case VISOR_CAP_X86_XCRS:
     case VISOR_CAP_X86_MSR_EXITS:
+    case VISOR_CAP_X86_BUS_LOCK:
     case VISOR_CAP_X86_TSC_OFFSET:
     case VISOR_CAP_DEBUG:
     case VISOR_CAP_READ_ONLY:
@@ -82,6 +83,7 @@ static const struct visor__x86_ops x86_ops = {
     .get_msrs = soft_get_msrs,
     .set_msrs = soft_set_msrs,
     .set_msr_exits = soft_set_msr_exits,
+    .set_bus_lock_exits = soft_set_bus_lock_exits,
     .get_tsc_offset = soft_get_tsc_offset,
     .set_tsc_offset = soft_set_tsc_offset,
     .get_tsc_hz = soft_get_tsc_hz,

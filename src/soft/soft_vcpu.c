@@ -32,6 +32,7 @@ static int create(visor_vcpu *vcpu)
     cpu->exit = &vcpu->exit;
     cpu->id = vcpu->id;
     cpu->stamp = 1;
+    cpu->bus_lock_exits = machine->bus_lock_exits;
     ret = soft_blocks_create(cpu, SOFT_BLOCK_MEMORY / 8);
     if (ret < 0) {
         visor__os_free(cpu);

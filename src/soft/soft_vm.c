@@ -269,6 +269,20 @@ int soft_set_msr_exits(visor_vm *vm, const visor_x86_msr_range *ranges, size_t c
     return 0;
 }
 
+/* ---- what a VM's processors do ---- */
+
+int soft_set_bus_lock_exits(visor_vm *vm, bool on)
+{
+    struct soft_machine *machine = &soft_vm_of(vm)->machine;
+
+    soft_machine_stop(machine);
+    machine->bus_lock_exits = on;
+    for (size_t i = 0; i < machine->cpu_count; i++)
+        machine->cpus[i]->bus_lock_exits = on;
+    soft_machine_go(machine);
+    return 0;
+}
+
 /* ---- hypercalls ---- */
 
 static int enable_hypercalls(visor_vm *vm, uint32_t first, uint32_t count)

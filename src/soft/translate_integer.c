@@ -433,10 +433,16 @@ bool soft_translate_integer(struct soft_translation_unit *unit, const struct sof
         break;
     case SOFT_INSN_XADD: exchange(unit, insn, soft_xadd[soft_size_index(dst->size)]); break;
     case SOFT_INSN_CMPXCHG: exchange(unit, insn, soft_cmpxchg[soft_size_index(dst->size)]); break;
-    case SOFT_INSN_CMPXCHG8B: soft_emit_memory(unit, soft_op_cmpxchg8b, 8, true); break;
+    case SOFT_INSN_CMPXCHG8B:
+        soft_emit_memory(unit,
+                         (insn->prefixes & SOFT_PREFIX_LOCK) != 0 ? soft_op_cmpxchg8b_locked
+                                                                  : soft_op_cmpxchg8b,
+                         8, true);
+        break;
     case SOFT_INSN_CMPXCHG16B: soft_emit_memory(unit, soft_op_cmpxchg16b, 16, true); break;
     case SOFT_INSN_BSWAP:
-        soft_emit(unit, soft_bswap[soft_size_index(insn->operand_size) - 1])->dst = soft_reg_offset(dst);
+        soft_emit(unit, soft_bswap[soft_size_index(insn->operand_size) - 1])->dst =
+            soft_reg_offset(dst);
         break;
     case SOFT_INSN_MOVBE:
         if (is_mem(dst))

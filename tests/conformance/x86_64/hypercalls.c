@@ -83,3 +83,38 @@ CASE(hypercalls, bus_lock, "a bus lock in the guest exits, and the guest goes on
     RUN_TO(g, HLT);
     CHECK_EQ(peek(g, 0x203c, 8), 1);
 }
+
+/* In a line, not aligned and at its end; without LOCK; then three that are bus locks, of which the
+ * first needs no prefix and the last crosses a page. */
+VISOR_GUEST_ASM64(some_split_locks, "lock inc qword ptr [rdi - 0x13];"
+                                    "lock inc qword ptr [rdi - 4];"
+                                    "inc qword ptr [rdi];"
+                                    "cmpxchg8b [rdi];"
+                                    "xchg [rdi], rbp;"
+                                    "lock cmpxchg8b [rdi];"
+                                    "lock add qword ptr [rdi + 0xfc2], 5; hlt");
+
+CASE(hypercalls, bus_locks, "bus locks are locked accesses across cache lines, and nothing else")
+{
+    static const uint64_t next[] = {19, 23, 32};
+    struct x86_setup setup = {
+        .mode = X86_LONG, .load = 0x1000, .code = &some_split_locks, .regs.rdi = 0x203c};
+
+    setup.regs.rbp = 0x77;
+    setup.regs.rax = 9;
+    x86_start(g, &setup);
+    NEED(g, X86_BUS_LOCK);
+    CHECK_OK(visor_x86_set_bus_lock_exits(g->vm, true));
+    for (unsigned i = 0; i < 3; i++) {
+        RUN_TO(g, BUS_LOCK);
+        CHECK_EQ(x86_regs(g->vcpu).rip, 0x1000 + next[i]);
+    }
+    CHECK_EQ(peek(g, 0x203c, 8), 0x77);
+    CHECK_EQ(peek(g, 0x2ffe, 8), 5);
+    RUN_TO(g, HLT);
+    CHECK_EQ(x86_regs(g->vcpu).rbp, 1);
+    CHECK_OK(visor_x86_set_bus_lock_exits(g->vm, false));
+    x86_load(g, g->vcpu, 0x1000, &some_split_locks, &setup.regs);
+    RUN_TO(g, HLT);
+    CHECK_EQ(peek(g, 0x2ffe, 8), 10);
+}
