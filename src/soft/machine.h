@@ -63,6 +63,7 @@ struct soft_machine {
     struct soft_devices devices;
     uint64_t hypercalls; /* bit n: number n leaves to the caller */
     bool bus_lock_exits; /* of new vCPUs; each has its own */
+    bool hides_platform_info;
     struct soft_cpu *cpus[SOFT_MAX_CPUS];
     size_t cpu_count;
 

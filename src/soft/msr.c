@@ -172,6 +172,14 @@ enum soft_msr_result soft_msr_read(uint64_t *out, const struct soft_cpu *cpu, ui
     return SOFT_MSR_DONE;
 }
 
+enum soft_msr_result soft_msr_read_by_guest(uint64_t *out, const struct soft_cpu *cpu,
+                                            uint32_t index)
+{
+    if (index == MSR_PLATFORM_INFO && cpu->machine->hides_platform_info)
+        return SOFT_MSR_UNKNOWN;
+    return soft_msr_read(out, cpu, index);
+}
+
 static bool is_canonical(const struct soft_cpu *cpu, uint64_t value)
 {
     unsigned spare = (cpu->cr4 & SOFT_CR4_LA57) != 0 ? 64 - 57 : 64 - 48;

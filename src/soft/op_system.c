@@ -226,7 +226,7 @@ SOFT_HANDLER(soft_op_rdmsr)
 
     need_cpl0(cpu, op);
     if (!msr_exits(cpu, op, index, false))
-        result = soft_msr_read(&value, cpu, index);
+        result = soft_msr_read_by_guest(&value, cpu, index);
     if (result == SOFT_MSR_UNKNOWN && foreign_msr(&value, cpu, op, index, false))
         result = SOFT_MSR_DONE;
     if (result != SOFT_MSR_DONE)

@@ -84,6 +84,7 @@ static const struct visor__x86_ops x86_ops = {
     .set_msrs = soft_set_msrs,
     .set_msr_exits = soft_set_msr_exits,
     .set_bus_lock_exits = soft_set_bus_lock_exits,
+    .set_platform_info = soft_set_platform_info,
     .get_tsc_offset = soft_get_tsc_offset,
     .set_tsc_offset = soft_set_tsc_offset,
     .get_tsc_hz = soft_get_tsc_hz,

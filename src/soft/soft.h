@@ -84,6 +84,7 @@ extern const struct visor__vm_ops soft_vm_ops;
 extern const struct visor__dirty_ops soft_dirty_ops;
 int soft_set_msr_exits(visor_vm *vm, const visor_x86_msr_range *ranges, size_t count, bool unknown);
 int soft_set_bus_lock_exits(visor_vm *vm, bool on);
+int soft_set_platform_info(visor_vm *vm, bool on);
 
 /* ---- soft_chip.c: they do nothing if the VM has no chip ---- */
 

@@ -283,6 +283,16 @@ int soft_set_bus_lock_exits(visor_vm *vm, bool on)
     return 0;
 }
 
+int soft_set_platform_info(visor_vm *vm, bool on)
+{
+    struct soft_machine *machine = &soft_vm_of(vm)->machine;
+
+    soft_machine_stop(machine);
+    machine->hides_platform_info = !on;
+    soft_machine_go(machine);
+    return 0;
+}
+
 /* ---- hypercalls ---- */
 
 static int enable_hypercalls(visor_vm *vm, uint32_t first, uint32_t count)

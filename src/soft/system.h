@@ -17,6 +17,9 @@ bool soft_load_pdptes(struct soft_cpu *cpu, uint64_t cr3);
 enum soft_msr_result { SOFT_MSR_DONE, SOFT_MSR_FAULT, SOFT_MSR_UNKNOWN };
 void soft_msr_reset(struct soft_cpu *cpu);
 enum soft_msr_result soft_msr_read(uint64_t *out, const struct soft_cpu *cpu, uint32_t index);
+/* The same without those that are hidden from the guest. */
+enum soft_msr_result soft_msr_read_by_guest(uint64_t *out, const struct soft_cpu *cpu,
+                                            uint32_t index);
 /* by_guest: what a processor would refuse is a fault; else only what cannot be kept. */
 enum soft_msr_result soft_msr_write(struct soft_cpu *cpu, uint32_t index, uint64_t value,
                                     bool by_guest);
