@@ -108,6 +108,7 @@ const struct visor_backend visor__soft_backend = {
     .vm = &soft_vm_ops,
     .vcpu = &soft_vcpu_ops,
     .irq = &visor__irqchip_irq_ops,
+    .coalesce = &soft_coalesce_ops,
     .dirty = &soft_dirty_ops,
     .debug = &soft_debug_ops,
     .x86 = &x86_ops,

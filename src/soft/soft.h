@@ -5,6 +5,7 @@
  *   soft.c         opening, capabilities, the backend structure
  *   soft_vm.c      memory, dirty log, MSR exits, clock
  *   soft_chip.c    the machine's own interrupt chips
+ *   soft_coalesce.c  collected writes
  *   soft_ticker.c  ends runs now and then
  *   soft_vcpu.c    running, settling, interrupts from the caller
  *   soft_state.c   pieces of vCPU state
@@ -27,8 +28,22 @@ struct soft_hv {
     bool deterministic; /* time is a count of instructions */
 };
 
+/* Writes to a zone are collected in a ring, whose lock is the machine's. */
+#define SOFT_COLLECTED_MAX 256u
+struct soft_zone {
+    visor_space space;
+    uint64_t address, length;
+};
+struct soft_coalesce {
+    struct soft_zone *zones;
+    size_t zone_count;
+    visor_io *ring; /* NULL until there is a zone */
+    size_t first, count;
+};
+
 struct soft_vm {
     struct soft_machine machine;
+    struct soft_coalesce collected;
     visor_vm *vm;
     visor_x86_msr_range msr_ranges[16];
     size_t msr_range_count;
@@ -85,6 +100,13 @@ extern const struct visor__dirty_ops soft_dirty_ops;
 int soft_set_msr_exits(visor_vm *vm, const visor_x86_msr_range *ranges, size_t count, bool unknown);
 int soft_set_bus_lock_exits(visor_vm *vm, bool on);
 int soft_set_platform_info(visor_vm *vm, bool on);
+
+/* ---- soft_coalesce.c ---- */
+
+extern const struct visor__coalesce_ops soft_coalesce_ops;
+/* Collects a write of the guest. False: it is none that shall be, or there is no room. */
+bool soft_coalesce(struct soft_vm *soft, const visor_io *io);
+void soft_coalesce_destroy(struct soft_vm *soft);
 
 /* ---- soft_chip.c: they do nothing if the VM has no chip ---- */
 

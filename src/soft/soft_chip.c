@@ -85,17 +85,18 @@ bool soft_chip_access(void *context, struct soft_cpu *cpu, struct soft_access *a
 
     if (access->space == SOFT_SPACE_MSR)
         return access_msr(context, cpu, access);
-    if (lapic == NULL)
+    if (access->space == SOFT_SPACE_HYPERCALL)
         return false;
     io = (visor_io){.address = access->address,
                     .length = access->length,
                     .is_write = access->is_write,
                     .space = access->space == SOFT_SPACE_PORT ? VISOR_PIO : VISOR_MMIO};
     visor_io_set_value(&io, access->is_write ? access->value : 0);
-    if (!visor__irqchip_access(lapic, &io))
-        return false;
-    access->value = visor_io_value(&io);
-    return true;
+    if (lapic != NULL && visor__irqchip_access(lapic, &io)) {
+        access->value = visor_io_value(&io);
+        return true;
+    }
+    return soft_coalesce(context, &io);
 }
 
 uint64_t soft_chip_get_cr8(void *context, struct soft_cpu *cpu)

@@ -144,6 +144,7 @@ static void destroy(visor_vm *vm)
     for (size_t i = 0; i < machine->range_count; i++)
         free(machine->ranges[i].dirty);
     free(machine->ranges);
+    soft_coalesce_destroy(soft_vm_of(vm));
     visor__mutex_destroy(&machine->exchange_lock);
     visor__mutex_destroy(&machine->lock);
 }

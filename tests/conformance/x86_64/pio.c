@@ -211,3 +211,43 @@ CASE(pio, kicked, "kicks lose no access, wherever they come")
     pthread_join(thread, NULL);
     note("%u writes and reads", rounds);
 }
+
+VISOR_GUEST_ASM16(out_often, "mov dx, 0x80; mov cx, 600; again: out dx, ax; inc ax; loop again;"
+                             "out 0x81, ax; in al, dx; hlt");
+
+struct collected {
+    unsigned count, wrong;
+};
+
+static int count_collected(void *context, visor_vcpu *vcpu, visor_io *io)
+{
+    struct collected *collected = context;
+
+    (void)vcpu;
+    if (io->space != VISOR_PIO || io->address != 0x80 || io->length != 2 || !io->is_write ||
+        visor_io_value(io) != 7 + collected->count)
+        collected->wrong++;
+    collected->count++;
+    return VISOR_IO_DONE;
+}
+
+CASE(pio, coalesced, "writes to a port are collected, all and in order, and only in its range")
+{
+    visor_io_range range = VISOR_IO_RANGE_INIT;
+    struct collected collected = {0};
+
+    x86_start(g, &(struct x86_setup){.load = 0x1000, .code = &out_often, .regs = {.rax = 7}});
+    NEED(g, IO_COALESCE);
+    range.space = VISOR_PIO;
+    range.address = 0x80;
+    range.length = 2;
+    range.handler = count_collected;
+    range.context = &collected;
+    range.coalesce = true;
+    CHECK_OK(visor_vm_map_io(g->vm, &range));
+    RUN_TO_OUT(g, 0x81, 2, 607);
+    CHECK_EQ(collected.count, 600);
+    CHECK_EQ(collected.wrong, 0);
+    RUN_TO(g, HLT);
+    CHECK_EQ(collected.count, 601); /* the read */
+}
