@@ -12,6 +12,7 @@
 #include "devices/output.h"
 #include "devices/serial.h"
 #include "fake_host.h"
+#include "os/os.h"
 
 #define COM1 0x3f8
 enum { DATA = COM1, IER, IIR, LCR, MCR, LSR, MSR, SCR };
@@ -483,30 +484,28 @@ TEST(threads_leave_signals_to_the_main_thread_but_not_their_faults)
 struct ring {
     vmm_loop *loop;
     vmm_source *first, *second;
+    vmm_input *inputs[2];
     unsigned calls[2];
 };
 
-static void on_first(void *context, int fd, short events)
+static void on_first(void *context)
 {
     struct ring *ring = context;
-    char byte;
+    uint8_t byte;
 
-    CHECK(events & POLLIN);
     ring->calls[0]++;
-    CHECK_INT(read(fd, &byte, 1), 1);
+    CHECK_INT(vmm_input_read(ring->inputs[0], &byte, 1), 1);
     if (ring->calls[0] == 3) {
         vmm_source_remove(ring->first);
         ring->first = NULL;
-        vmm_source_set(ring->second, POLLIN);
+        vmm_source_pause(ring->second, false);
     }
 }
 
-static void on_second(void *context, int fd, short events)
+static void on_second(void *context)
 {
     struct ring *ring = context;
 
-    (void)fd;
-    (void)events;
     ring->calls[1]++;
     vmm_loop_stop(ring->loop);
 }
@@ -519,9 +518,14 @@ TEST(loop_calls_back_and_stops)
     REQUIRE(pipe(fds) == 0);
     file = open("/proc/self/exe", O_RDONLY); /* epoll would refuse it */
     REQUIRE(file >= 0);
+    REQUIRE_OK(vmm_input_create(&ring.inputs[0], fds[0], NULL));
+    REQUIRE_OK(vmm_input_create(&ring.inputs[1], file, NULL));
     REQUIRE_OK(vmm_loop_create(&ring.loop, NULL));
-    REQUIRE_OK(vmm_loop_add(&ring.first, ring.loop, fds[0], POLLIN, on_first, &ring, NULL));
-    REQUIRE_OK(vmm_loop_add(&ring.second, ring.loop, file, 0, on_second, &ring, NULL));
+    REQUIRE_OK(vmm_loop_add(&ring.first, ring.loop, vmm_input_event(ring.inputs[0]), on_first,
+                            &ring, NULL));
+    REQUIRE_OK(vmm_loop_add(&ring.second, ring.loop, vmm_input_event(ring.inputs[1]), on_second,
+                            &ring, NULL));
+    vmm_source_pause(ring.second, true);
     CHECK_INT(write(fds[1], "abcd", 4), 4);
     CHECK_OK(vmm_loop_run(ring.loop, NULL));
     CHECK_INT(ring.calls[0], 3);
@@ -530,6 +534,8 @@ TEST(loop_calls_back_and_stops)
     CHECK_OK(vmm_loop_run(ring.loop, NULL));
     CHECK_INT(ring.calls[1], 1);
     vmm_loop_free(ring.loop);
+    vmm_input_free(ring.inputs[0]);
+    vmm_input_free(ring.inputs[1]);
     close(fds[0]);
     close(fds[1]);
     close(file);

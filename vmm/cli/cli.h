@@ -5,6 +5,7 @@
 
 #include "devices/loop.h"
 #include "machine/machine.h"
+#include "os/process.h"
 
 /*
  * Exit status: X(name, value, text). The numbers are those of the `crosvm` command.
@@ -80,18 +81,6 @@ struct run_options {
 /* 0, or VISOR_EINVAL. To be freed in either case. */
 int run_options_parse(struct run_options *out, int argc, char **argv, vmm_error *error);
 void run_options_free(struct run_options *options);
-
-/* ---- the terminal (terminal.c): one per process ---- */
-
-/*
- * Puts the terminal that standard input is into raw mode, if it is one and this process is in its
- * foreground; true if so. It is restored by terminal_restore(), at exit, and by fatal signals.
- * Again after a stop: whoever had the terminal meanwhile may have changed it.
- */
-bool terminal_raw(void);
-/* Safe in signal handlers. */
-void terminal_restore(void);
-bool terminal_is_raw(void);
 
 /* ---- the far ends of serial ports (console.c) ---- */
 

@@ -4,15 +4,9 @@
  * socket. Output goes through a writer thread (devices/output.h), input through the main loop.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include "cli/cli.h"
 #include "devices/output.h"
@@ -20,14 +14,15 @@
 #define ESCAPE 0x01 /* Ctrl-A */
 
 struct console {
-    int in, out; /* descriptors; -1: none */
-    bool owns;   /* out (which is in too, if that is not standard input) is ours to close */
+    visor_file out;   /* VISOR_FILE_NONE: none */
+    bool owns;        /* it is ours to close */
+    vmm_input *input; /* NULL: none */
     bool is_stdin;
     bool escaped; /* the last key was Ctrl-A */
     vmm_output *output;
     serial *port;
     vmm_source *source, *room_source;
-    int room;             /* eventfd: the port takes input again */
+    visor_event room;     /* the port takes input again */
     uint8_t pending[256]; /* input that it has not taken yet */
     size_t pending_count;
     console_command_handler command;
@@ -54,10 +49,8 @@ static void on_output_room(void *context)
 static void on_read_ready(void *context)
 {
     struct console *console = context;
-    uint64_t one = 1;
-    ssize_t ignored = write(console->room, &one, sizeof(one));
 
-    (void)ignored; /* EAGAIN: it is set already */
+    vmm_event_signal(console->room);
 }
 
 /* Only a terminal is read while input is pending: Ctrl-A x must work when the guest hangs. */
@@ -68,17 +61,15 @@ static void feed(struct console *console)
     console->pending_count -= taken;
     memmove(console->pending, console->pending + taken, console->pending_count);
     if (console->source != NULL && !terminal_is_raw())
-        vmm_source_set(console->source, console->pending_count == 0 ? POLLIN : 0);
+        vmm_source_pause(console->source, console->pending_count != 0);
 }
 
-static void on_room(void *context, int fd, short events)
+static void on_room(void *context)
 {
-    uint64_t count;
-    ssize_t ignored = read(fd, &count, sizeof(count));
+    struct console *console = context;
 
-    (void)ignored;
-    (void)events;
-    feed(context);
+    vmm_event_take(console->room);
+    feed(console);
 }
 
 static void show_help(void)
@@ -119,22 +110,20 @@ static void on_key(struct console *console, uint8_t key)
     }
 }
 
-static void on_input(void *context, int fd, short events)
+static void on_input(void *context)
 {
     struct console *console = context;
     uint8_t data[sizeof(console->pending)];
-    ssize_t got;
+    ptrdiff_t got = vmm_input_read(console->input, data, sizeof(data));
 
-    (void)events;
-    got = read(fd, data, sizeof(data));
-    if (got < 0 && (errno == EINTR || errno == EAGAIN))
+    if (got < 0)
         return;
-    if (got <= 0) {
+    if (got == 0) {
         vmm_source_remove(console->source);
         console->source = NULL;
         return;
     }
-    for (ssize_t i = 0; i < got; i++) {
+    for (ptrdiff_t i = 0; i < got; i++) {
         if (console->is_stdin && terminal_is_raw())
             on_key(console, data[i]);
         else
@@ -145,31 +134,30 @@ static void on_input(void *context, int fd, short events)
 
 /* ---- opening and closing ---- */
 
-static int open_file(struct console *console, const char *path, vmm_error *error)
+/* What the port is connected to: `in`, too, VISOR_FILE_NONE where it is nothing. */
+static int open_ends(struct console *console, visor_file *in, const struct serial_option *option,
+                     vmm_error *error)
 {
-    console->out = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
-    if (console->out < 0)
-        return vmm_fail(error, VISOR_ESYSTEM, "serial port: file '%s': %s", path, strerror(errno));
-    console->owns = true;
-    return 0;
-}
+    vmm_error why;
+    int code = 0;
 
-static int open_socket(struct console *console, const char *path, vmm_error *error)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-
-    if (strlen(path) >= sizeof(address.sun_path))
-        return vmm_fail(error, VISOR_EINVAL, "serial port: socket path '%s' is too long", path);
-    memcpy(address.sun_path, path, strlen(path) + 1);
-    console->out = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    console->owns = true;
-    if (console->out < 0 ||
-        connect(console->out, (const struct sockaddr *)&address, sizeof(address)) != 0)
-        return vmm_fail(error, VISOR_ESYSTEM,
-                        "serial port: cannot connect to socket '%s': %s (something has to listen "
-                        "there, say: socat - UNIX-LISTEN:%s)",
-                        path, strerror(errno), path);
-    console->in = console->out;
+    *in = VISOR_FILE_NONE;
+    switch (option->type) {
+    case SERIAL_STDOUT: console->out = vmm_standard_output(); break;
+    case SERIAL_FILE: code = vmm_file_create(&console->out, option->path, &why); break;
+    case SERIAL_UNIX:
+        code = vmm_socket_connect(&console->out, option->path, &why);
+        *in = console->out;
+        break;
+    case SERIAL_SINK: break;
+    }
+    if (code != 0)
+        return vmm_fail(error, code, "serial port: %s", why.text);
+    console->owns = option->type != SERIAL_STDOUT;
+    if (option->stdin_) {
+        *in = vmm_standard_input();
+        console->is_stdin = true;
+    }
     return 0;
 }
 
@@ -178,30 +166,22 @@ int console_create(struct console **out, const struct serial_option *option,
                    vmm_error *error)
 {
     struct console *console = calloc(1, sizeof(*console));
-    int code = 0;
+    visor_file in;
+    int code;
 
     if (console == NULL)
         return vmm_fail(error, VISOR_ENOMEM, "out of memory");
-    console->in = console->out = console->room = -1;
+    console->out = VISOR_FILE_NONE;
+    console->room = VISOR_EVENT_NONE;
     console->command = command;
     console->context = context;
-    switch (option->type) {
-    case SERIAL_STDOUT: console->out = STDOUT_FILENO; break;
-    case SERIAL_FILE: code = open_file(console, option->path, error); break;
-    case SERIAL_UNIX: code = open_socket(console, option->path, error); break;
-    case SERIAL_SINK: break;
-    }
-    if (option->stdin_) {
-        console->in = STDIN_FILENO;
-        console->is_stdin = true;
-    }
-    if (code == 0 && console->out >= 0)
+    code = open_ends(console, &in, option, error);
+    if (code == 0 && console->out != VISOR_FILE_NONE)
         code = vmm_output_create(&console->output, console->out, error);
-    if (code == 0 && console->in >= 0) {
-        console->room = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        if (console->room < 0)
-            code = vmm_fail(error, VISOR_ESYSTEM, "eventfd: %s", strerror(errno));
-    }
+    if (code == 0 && in != VISOR_FILE_NONE)
+        code = vmm_input_create(&console->input, in, error);
+    if (code == 0 && in != VISOR_FILE_NONE)
+        code = vmm_event_create(&console->room, error);
     if (code != 0) {
         console_free(console);
         return code;
@@ -209,7 +189,7 @@ int console_create(struct console **out, const struct serial_option *option,
     *end = (struct machine_serial){
         .present = true,
         .write = console->output != NULL ? on_output : NULL,
-        .read_ready = console->in >= 0 ? on_read_ready : NULL,
+        .read_ready = console->input != NULL ? on_read_ready : NULL,
         .context = console,
     };
     *out = console;
@@ -218,16 +198,17 @@ int console_create(struct console **out, const struct serial_option *option,
 
 int console_attach(struct console *console, vmm_loop *loop, serial *port, vmm_error *error)
 {
-    int code = 0;
+    int code;
 
     console->port = port;
     if (console->output != NULL)
         vmm_output_set_room(console->output, on_output_room, console);
-    if (console->in >= 0)
-        code = vmm_loop_add(&console->room_source, loop, console->room, POLLIN, on_room, console,
-                            error);
-    if (console->in >= 0 && code == 0)
-        code = vmm_loop_add(&console->source, loop, console->in, POLLIN, on_input, console, error);
+    if (console->input == NULL)
+        return 0;
+    code = vmm_loop_add(&console->room_source, loop, console->room, on_room, console, error);
+    if (code == 0)
+        code = vmm_loop_add(&console->source, loop, vmm_input_event(console->input), on_input,
+                            console, error);
     return code;
 }
 
@@ -243,13 +224,13 @@ void console_free(struct console *console)
 
     if (console == NULL)
         return;
+    vmm_input_free(console->input);
     if (console->output != NULL)
         lost = vmm_output_free(console->output, 1000);
     if (lost != 0 && lost != EPIPE) /* who closes a pipe knows of it */
         cli_say("output of a serial port is lost: %s", strerror(lost));
-    if (console->owns && console->out >= 0)
-        close(console->out);
-    if (console->room >= 0)
-        close(console->room);
+    if (console->owns)
+        vmm_file_close(console->out);
+    vmm_event_free(console->room);
     free(console);
 }

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The visor command. */
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cli/cli.h"
 
@@ -100,24 +98,12 @@ int cli_refuse_option(char **argv, int option, vmm_error *error)
                     option == ':' ? "option %s needs a value" : "there is no option %s", word);
 }
 
-/*
- * A standard stream that is closed would be the next file that is opened, and a disk get what the
- * guest prints. What stands in for it fails all the same when it is used.
- */
-static void fill_standard_streams(void)
-{
-    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
-        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
-            open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
-    }
-}
-
 int main(int argc, char **argv)
 {
     const struct command *command = argc > 1 ? find(argv[1]) : NULL;
     int status;
 
-    fill_standard_streams();
+    vmm_standard_fill();
     if (argc < 2) {
         help();
         return STATUS_USAGE;

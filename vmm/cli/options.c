@@ -46,12 +46,15 @@ static int parse_flag(bool *out, const char *value, const char *key, vmm_error *
 /* Takes the next "key=value" or "key" (value NULL) off a list; false at its end. */
 static bool next_pair(char **list, char **key, char **value)
 {
-    char *word = strsep(list, ",");
+    char *end;
 
-    if (word == NULL)
+    if (*list == NULL)
         return false;
-    *key = word;
-    *value = strchr(word, '=');
+    *key = *list;
+    end = *list + strcspn(*list, ",");
+    *list = *end != '\0' ? end + 1 : NULL;
+    *end = '\0';
+    *value = strchr(*key, '=');
     if (*value != NULL)
         *(*value)++ = '\0';
     return true;

@@ -2,13 +2,8 @@
 /* visor run: a machine, a terminal, and the loop between them. */
 #include <errno.h>
 #include <inttypes.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/signalfd.h>
-#include <sys/sysinfo.h>
-#include <unistd.h>
 
 #include "cli/cli.h"
 
@@ -21,9 +16,7 @@ struct session {
     struct machine *machine;
     struct console *consoles[MACHINE_PORTS];
     bool has_input; /* a port takes what is typed on standard input */
-    int signals;    /* signalfd */
-    int died_of;    /* the signal that ended us, or 0 */
-    sigset_t old_mask;
+    vmm_signals *signals;
 };
 
 void cli_run_help(void)
@@ -125,50 +118,33 @@ static void go_on(struct session *session)
 static void suspend(struct session *session)
 {
     terminal_restore();
-    kill(getpid(), SIGSTOP); /* all threads, and so the guest */
+    vmm_process_stop();
     go_on(session);
 }
 
-static void on_signal(void *context, int fd, short events)
+static void on_signal(void *context)
 {
     struct session *session = context;
-    struct signalfd_siginfo info;
 
-    (void)events;
-    if (read(fd, &info, sizeof(info)) != sizeof(info))
-        return;
-    switch (info.ssi_signo) {
-    case SIGTSTP: suspend(session); break;
-    case SIGCONT: go_on(session); break;
-    default:
-        session->died_of = (int)info.ssi_signo;
-        machine_stop(session->machine);
-        break;
+    switch (vmm_signals_next(session->signals)) {
+    case VMM_SIGNAL_NONE: break;
+    case VMM_SIGNAL_STOP: suspend(session); break;
+    case VMM_SIGNAL_CONTINUED: go_on(session); break;
+    case VMM_SIGNAL_END: machine_stop(session->machine); break;
     }
 }
 
 /* ---- setting up ---- */
 
-/* But those that the caller had ignored, as nohup(1) does. */
 static int take_signals(struct session *session, vmm_error *error)
 {
-    static const int taken[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT};
-    struct sigaction action;
     vmm_source *source;
-    sigset_t set;
+    int code = vmm_signals_take(&session->signals, error);
 
-    sigemptyset(&set);
-    for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++) {
-        if (sigaction(taken[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
-            sigaddset(&set, taken[i]);
-    }
-    signal(SIGPIPE, SIG_IGN);
-    sigprocmask(SIG_BLOCK, &set, NULL);
-    session->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    if (session->signals < 0)
-        return vmm_fail(error, VISOR_ESYSTEM, "signalfd: %s", strerror(errno));
-    return vmm_loop_add(&source, session->loop, session->signals, POLLIN, on_signal, session,
-                        error);
+    if (code == 0)
+        code = vmm_loop_add(&source, session->loop, vmm_signals_event(session->signals), on_signal,
+                            session, error);
+    return code;
 }
 
 /* A hypervisor that opens need not be one that runs guests: try before anything depends on it. */
@@ -203,13 +179,9 @@ static int open_hypervisor(struct session *session, vmm_error *error)
 /* The host lends more than it has, and ends us when the guest takes it. */
 static void warn_of_memory(uint64_t mib)
 {
-    struct sysinfo host;
-    uint64_t have;
+    uint64_t have = vmm_host_memory() >> 20;
 
-    if (sysinfo(&host) != 0)
-        return;
-    have = ((uint64_t)host.totalram + host.totalswap) * host.mem_unit >> 20;
-    if (mib > have)
+    if (have != 0 && mib > have)
         cli_say("warning: --mem: %" PRIu64 " MiB, but this host has %" PRIu64
                 " MiB, and will end the machine if the guest uses more",
                 mib, have);
@@ -382,9 +354,6 @@ static void clean_up(struct session *session)
         console_free(session->consoles[i]);
     terminal_restore();
     vmm_loop_free(session->loop);
-    if (session->signals >= 0)
-        close(session->signals);
-    sigprocmask(SIG_SETMASK, &session->old_mask, NULL);
     visor_hypervisor_free(session->hv);
     boot_image_close(&session->kernel);
     boot_image_close(&session->initrd);
@@ -396,11 +365,10 @@ static void clean_up(struct session *session)
 
 int cli_run(int argc, char **argv)
 {
-    struct session session = {.signals = -1};
+    struct session session = {0};
     vmm_error error = {""};
-    int status = STATUS_USAGE, died_of;
+    int status = STATUS_USAGE;
 
-    sigprocmask(SIG_BLOCK, NULL, &session.old_mask);
     if (run_options_parse(&session.options, argc, argv, &error) == 0) {
         if (session.options.help) {
             cli_run_help();
@@ -414,13 +382,9 @@ int cli_run(int argc, char **argv)
                                                       : run(&session, &error);
         }
     }
-    died_of = session.died_of;
     clean_up(&session);
     if (error.text[0] != '\0')
         cli_say("%s", error.text);
-    if (died_of != 0) {
-        signal(died_of, SIG_DFL);
-        raise(died_of);
-    }
+    vmm_signals_free(session.signals);
     return status;
 }

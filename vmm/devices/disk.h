@@ -15,7 +15,7 @@
 typedef struct disk {
     const vmm_host *host;
     char *path;
-    int fd;
+    visor_file file;
     uint64_t length; /* bytes, whole sectors */
     bool read_only;
     bool flush_failed; /* for good: see disk_flush() */

@@ -1,21 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "devices/loop.h"
 
-#include <errno.h>
-#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
+
+#include "os/os.h"
 
 struct vmm_source {
     vmm_loop *loop;
     vmm_source *next;
-    int fd;
-    short events; /* under the loop's lock, as the rest of the list */
-    bool removed;
+    visor_event event;
+    bool paused, removed; /* under the loop's lock, as the rest of the list */
     vmm_loop_callback callback;
     void *context;
 };
@@ -23,20 +19,21 @@ struct vmm_source {
 struct vmm_loop {
     pthread_mutex_t lock;
     vmm_source *sources;
-    int wake; /* eventfd: the list changed, or stop */
+    visor_event wake; /* the list changed, or stop */
     atomic_bool stop;
 };
 
 int vmm_loop_create(vmm_loop **out, vmm_error *error)
 {
     vmm_loop *loop = calloc(1, sizeof(*loop));
+    int code;
 
     if (!loop)
         return vmm_fail(error, VISOR_ENOMEM, "out of memory");
-    loop->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (loop->wake < 0) {
+    code = vmm_event_create(&loop->wake, error);
+    if (code < 0) {
         free(loop);
-        return vmm_fail(error, VISOR_ESYSTEM, "eventfd: %s", strerror(errno));
+        return code;
     }
     pthread_mutex_init(&loop->lock, NULL);
     *out = loop;
@@ -54,19 +51,11 @@ void vmm_loop_free(vmm_loop *loop)
         free(source);
     }
     pthread_mutex_destroy(&loop->lock);
-    close(loop->wake);
+    vmm_event_free(loop->wake);
     free(loop);
 }
 
-static void wake(vmm_loop *loop)
-{
-    uint64_t one = 1;
-    ssize_t ignored = write(loop->wake, &one, sizeof(one)); /* EAGAIN: it is awake anyway */
-
-    (void)ignored;
-}
-
-int vmm_loop_add(vmm_source **out, vmm_loop *loop, int fd, short events, vmm_loop_callback callback,
+int vmm_loop_add(vmm_source **out, vmm_loop *loop, visor_event event, vmm_loop_callback callback,
                  void *context, vmm_error *error)
 {
     vmm_source *source = calloc(1, sizeof(*source));
@@ -74,30 +63,29 @@ int vmm_loop_add(vmm_source **out, vmm_loop *loop, int fd, short events, vmm_loo
     if (!source)
         return vmm_fail(error, VISOR_ENOMEM, "out of memory");
     source->loop = loop;
-    source->fd = fd;
-    source->events = events;
+    source->event = event;
     source->callback = callback;
     source->context = context;
     pthread_mutex_lock(&loop->lock);
     source->next = loop->sources;
     loop->sources = source;
     pthread_mutex_unlock(&loop->lock);
-    wake(loop);
+    vmm_event_signal(loop->wake);
     *out = source;
     return 0;
 }
 
-void vmm_source_set(vmm_source *source, short events)
+void vmm_source_pause(vmm_source *source, bool paused)
 {
     vmm_loop *loop = source->loop;
     bool changed;
 
     pthread_mutex_lock(&loop->lock);
-    changed = source->events != events;
-    source->events = events;
+    changed = source->paused != paused;
+    source->paused = paused;
     pthread_mutex_unlock(&loop->lock);
     if (changed)
-        wake(loop);
+        vmm_event_signal(loop->wake);
 }
 
 void vmm_source_remove(vmm_source *source)
@@ -106,7 +94,6 @@ void vmm_source_remove(vmm_source *source)
         return;
     pthread_mutex_lock(&source->loop->lock);
     source->removed = true;
-    source->events = 0;
     pthread_mutex_unlock(&source->loop->lock);
 }
 
@@ -124,36 +111,48 @@ static void sweep(vmm_loop *loop)
     }
 }
 
-/* What to wait for now: slot 0 is the wake event. Returns the number of slots. */
-static int collect(vmm_loop *loop, struct pollfd **fds, vmm_source ***who, size_t *capacity)
+/* What to wait for, and who wants to know: slot 0 is the wake event, of nobody. */
+struct round {
+    visor_event *events;
+    vmm_source **who;
+    bool *ready;
+    size_t count, capacity;
+};
+
+static bool grow(struct round *round, size_t needed)
 {
-    size_t count = 1, needed = 1;
-    void *grown;
+    visor_event *events = realloc(round->events, needed * sizeof(*events));
+    vmm_source **who = realloc(round->who, needed * sizeof(vmm_source *));
+    bool *ready = realloc(round->ready, needed * sizeof(*ready));
+
+    round->events = events ? events : round->events;
+    round->who = who ? who : round->who;
+    round->ready = ready ? ready : round->ready;
+    if (!events || !who || !ready)
+        return false;
+    round->capacity = needed;
+    return true;
+}
+
+static int collect(vmm_loop *loop, struct round *round, vmm_error *error)
+{
+    size_t needed = 1;
 
     sweep(loop);
     for (vmm_source *source = loop->sources; source; source = source->next)
         needed++;
-    if (needed > *capacity) {
-        grown = realloc(*fds, needed * sizeof(**fds));
-        if (!grown)
-            return VISOR_ENOMEM;
-        *fds = grown;
-        grown = realloc(*who, needed * sizeof(vmm_source *));
-        if (!grown)
-            return VISOR_ENOMEM;
-        *who = grown;
-        *capacity = needed;
-    }
-    (*fds)[0] = (struct pollfd){.fd = loop->wake, .events = POLLIN};
-    (*who)[0] = NULL;
+    if (needed > round->capacity && !grow(round, needed))
+        return vmm_fail(error, VISOR_ENOMEM, "out of memory");
+    round->events[0] = loop->wake;
+    round->who[0] = NULL;
+    round->count = 1;
     for (vmm_source *source = loop->sources; source; source = source->next) {
-        if (!source->events)
+        if (source->paused)
             continue;
-        (*fds)[count] = (struct pollfd){.fd = source->fd, .events = source->events};
-        (*who)[count] = source;
-        count++;
+        round->events[round->count] = source->event;
+        round->who[round->count++] = source;
     }
-    return (int)count;
+    return 0;
 }
 
 /* A callback may have removed or paused a later source of the same round. */
@@ -162,50 +161,39 @@ static bool still_wanted(vmm_loop *loop, const vmm_source *source)
     bool wanted;
 
     pthread_mutex_lock(&loop->lock);
-    wanted = source->events != 0;
+    wanted = !source->removed && !source->paused;
     pthread_mutex_unlock(&loop->lock);
     return wanted;
 }
 
 int vmm_loop_run(vmm_loop *loop, vmm_error *error)
 {
-    struct pollfd *fds = NULL;
-    vmm_source **who = NULL;
-    size_t capacity = 0;
-    uint64_t drained;
-    ssize_t ignored;
-    int count, result = 0;
+    struct round round = {0};
+    int result = 0;
 
     while (!atomic_exchange(&loop->stop, false)) {
         pthread_mutex_lock(&loop->lock);
-        count = collect(loop, &fds, &who, &capacity);
+        result = collect(loop, &round, error);
         pthread_mutex_unlock(&loop->lock);
-        if (count < 0) {
-            result = vmm_fail(error, count, "out of memory");
+        if (result == 0)
+            result = vmm_event_wait_any(round.ready, round.events, round.count, error);
+        if (result < 0)
             break;
-        }
-        if (poll(fds, (nfds_t)count, -1) < 0) {
-            if (errno == EINTR)
-                continue;
-            result = vmm_fail(error, VISOR_ESYSTEM, "poll: %s", strerror(errno));
-            break;
-        }
-        if (fds[0].revents) {
-            ignored = read(loop->wake, &drained, sizeof(drained));
-            (void)ignored;
-        }
-        for (int i = 1; i < count; i++) {
-            if (fds[i].revents && still_wanted(loop, who[i]))
-                who[i]->callback(who[i]->context, fds[i].fd, fds[i].revents);
+        if (round.ready[0])
+            vmm_event_take(loop->wake);
+        for (size_t i = 1; i < round.count; i++) {
+            if (round.ready[i] && still_wanted(loop, round.who[i]))
+                round.who[i]->callback(round.who[i]->context);
         }
     }
-    free(fds);
-    free(who);
+    free(round.events);
+    free(round.who);
+    free(round.ready);
     return result;
 }
 
 void vmm_loop_stop(vmm_loop *loop)
 {
     atomic_store(&loop->stop, true);
-    wake(loop);
+    vmm_event_signal(loop->wake);
 }

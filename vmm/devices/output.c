@@ -1,18 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "devices/output.h"
 
-#include <errno.h>
-#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
+
+#include "os/os.h"
 
 #define RING_SIZE 65536
 
 struct vmm_output {
-    int fd;
+    visor_file file;
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t changed; /* bytes came in, or the end was asked for */
@@ -23,29 +21,10 @@ struct vmm_output {
     bool starved;      /* a write was cut short: tell room() */
     bool telling;      /* room() is being called */
     bool ending, finished;
-    int status; /* errno of a failed write */
+    bool abandoned; /* nobody waits for what is left */
+    int status;     /* errno of a failed write */
     uint8_t ring[RING_SIZE];
 };
-
-/* Writes one stretch without the lock. The only place where the thread may be cancelled. */
-static ssize_t write_some(int fd, const uint8_t *data, size_t length)
-{
-    struct pollfd pollfd = {.fd = fd, .events = POLLOUT};
-    ssize_t written;
-    int old;
-
-    pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &old);
-    written = write(fd, data, length);
-    if (written < 0 && errno == EAGAIN) {
-        /* someone else made the descriptor non-blocking */
-        poll(&pollfd, 1, -1);
-        written = 0;
-    } else if (written < 0 && errno == EINTR) {
-        written = 0;
-    }
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &old);
-    return written;
-}
 
 static void *writer(void *argument)
 {
@@ -53,10 +32,9 @@ static void *writer(void *argument)
     void (*room)(void *context);
     void *room_context;
     size_t start, length;
-    ssize_t written;
-    int old;
+    ptrdiff_t written;
 
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &old);
+    vmm_writer_begin();
     pthread_mutex_lock(&output->lock);
     while (output->head != output->tail || !output->ending) {
         if (output->head == output->tail) {
@@ -68,14 +46,14 @@ static void *writer(void *argument)
         if (length > RING_SIZE - start)
             length = RING_SIZE - start;
         pthread_mutex_unlock(&output->lock);
-        written = write_some(output->fd, output->ring + start, length);
+        written = vmm_write(output->file, output->ring + start, length);
         pthread_mutex_lock(&output->lock);
-        if (written < 0) {
-            output->status = errno;
+        if (written < 0)
+            output->status = (int)-written;
+        if (written < 0 || output->abandoned)
             output->tail = output->head;
-        } else {
+        else
             output->tail += (size_t)written;
-        }
         room = output->starved ? output->room : NULL;
         room_context = output->room_context;
         output->starved = false;
@@ -94,21 +72,17 @@ static void *writer(void *argument)
     return NULL;
 }
 
-int vmm_output_create(vmm_output **out, int fd, vmm_error *error)
+int vmm_output_create(vmm_output **out, visor_file file, vmm_error *error)
 {
     vmm_output *output = calloc(1, sizeof(*output));
-    pthread_condattr_t attributes;
     int result;
 
     if (!output)
         return vmm_fail(error, VISOR_ENOMEM, "out of memory");
-    output->fd = fd;
+    output->file = file;
     pthread_mutex_init(&output->lock, NULL);
     pthread_cond_init(&output->changed, NULL);
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&output->done, &attributes);
-    pthread_condattr_destroy(&attributes);
+    vmm_timed_cond_init(&output->done);
     result = vmm_thread_start(&output->thread, writer, output, error);
     if (result < 0) {
         free(output);
@@ -167,40 +141,34 @@ int vmm_output_status(vmm_output *output)
 
 int vmm_output_free(vmm_output *output, int timeout_ms)
 {
-    struct timespec until;
-    int result = 0;
+    bool in_time = true;
+    uint64_t until;
+    int status;
 
     if (!output)
         return 0;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    if (timeout_ms > 0) {
-        until.tv_sec += timeout_ms / 1000;
-        until.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
-        if (until.tv_nsec >= 1000000000) {
-            until.tv_sec++;
-            until.tv_nsec -= 1000000000;
-        }
-    }
+    until = vmm_now_ns() + (timeout_ms > 0 ? (uint64_t)timeout_ms * 1000000 : 0);
     pthread_mutex_lock(&output->lock);
     output->room = NULL; /* whoever wanted to know is about to go */
     output->ending = true;
     pthread_cond_signal(&output->changed);
-    while (!output->finished && result == 0) {
+    while (!output->finished && in_time) {
         if (timeout_ms < 0)
             pthread_cond_wait(&output->done, &output->lock);
         else
-            result = pthread_cond_timedwait(&output->done, &output->lock, &until);
+            in_time = vmm_timed_cond_wait(&output->done, &output->lock, until);
     }
-    if (!output->finished) {
-        pthread_cancel(output->thread);
-        output->tail = output->head; /* if it comes back from its write after all */
-    }
+    in_time = output->finished;
+    output->abandoned = true;
     pthread_mutex_unlock(&output->lock);
-    pthread_join(output->thread, NULL);
-    result = output->status;
+    if (in_time)
+        pthread_join(output->thread, NULL);
+    else
+        vmm_writer_end(output->thread);
+    status = output->status;
     pthread_mutex_destroy(&output->lock);
     pthread_cond_destroy(&output->changed);
     pthread_cond_destroy(&output->done);
     free(output);
-    return result;
+    return status;
 }

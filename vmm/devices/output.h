@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A buffered writer to a descriptor of the host: a thread that does the blocking write(2), so that
- * a slow terminal or a full pipe stops neither a vCPU nor the main loop, without making a
- * descriptor that we share with other processes non-blocking.
+ * A buffered writer to a stream of the host: a thread that does the blocking write, so that a slow
+ * terminal or a full pipe stops neither a vCPU nor the main loop, without making a descriptor that
+ * we share with other processes non-blocking.
  */
 #ifndef VMM_DEVICES_OUTPUT_H
 #define VMM_DEVICES_OUTPUT_H
@@ -15,9 +15,9 @@ typedef struct vmm_output vmm_output;
  * room(context) is called from the writer's thread whenever vmm_output_write() has accepted less
  * than offered and there is room again. It is NULL until vmm_output_set_room(), which returns when
  * the one before is not running any more: after setting NULL, what context points to may go. Not to
- * be called with a lock that room() takes. fd is borrowed.
+ * be called with a lock that room() takes. The file is borrowed.
  */
-int vmm_output_create(vmm_output **out, int fd, vmm_error *error);
+int vmm_output_create(vmm_output **out, visor_file file, vmm_error *error);
 void vmm_output_set_room(vmm_output *output, void (*room)(void *context), void *context);
 
 /*

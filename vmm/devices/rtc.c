@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "os/os.h"
+
 enum {
     REG_SECONDS = 0x00,
     REG_MINUTES = 0x02,
@@ -57,11 +59,10 @@ static int decode(const rtc *clock, uint8_t value)
 /* The current time into its registers. */
 static void load(rtc *clock)
 {
-    time_t seconds = (time_t)(host_now().tv_sec + clock->offset_s);
     uint8_t *nvram = clock->nvram, hour;
     struct tm tm;
 
-    if (nvram[REG_B] & B_SET || !gmtime_r(&seconds, &tm))
+    if (nvram[REG_B] & B_SET || !vmm_date_of(&tm, host_now().tv_sec + clock->offset_s))
         return;
     nvram[REG_SECONDS] = encode(clock, tm.tm_sec);
     nvram[REG_MINUTES] = encode(clock, tm.tm_min);
@@ -98,7 +99,7 @@ static void store(rtc *clock)
         if (nvram[REG_HOURS] & HOUR_PM)
             tm.tm_hour += 12;
     }
-    clock->offset_s = (int64_t)timegm(&tm) - host_now().tv_sec;
+    clock->offset_s = vmm_date_seconds(&tm) - host_now().tv_sec;
 }
 
 static bool is_time(uint8_t index)

@@ -12,6 +12,48 @@
 
 #include "os/os.h"
 
+#define EVENTS_MAX 64
+
+uint64_t vmm_now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+bool vmm_date_of(struct tm *out, int64_t seconds)
+{
+    const time_t time = (time_t)seconds;
+
+    return gmtime_r(&time, out) != NULL;
+}
+
+int64_t vmm_date_seconds(struct tm *date)
+{
+    return (int64_t)timegm(date);
+}
+
+void vmm_timed_cond_init(pthread_cond_t *cond)
+{
+    pthread_condattr_t attributes;
+
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(cond, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
+bool vmm_timed_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t until)
+{
+    const struct timespec when = {
+        .tv_sec = (time_t)(until / 1000000000),
+        .tv_nsec = (long)(until % 1000000000),
+    };
+
+    return pthread_cond_timedwait(cond, mutex, &when) != ETIMEDOUT;
+}
+
 int vmm_thread_start(pthread_t *out, void *(*run)(void *argument), void *argument, vmm_error *error)
 {
     /* A fault of the thread's own, if blocked, kills the process without its handlers. */
@@ -58,13 +100,40 @@ void vmm_event_signal(visor_event event)
 void vmm_event_wait(visor_event event)
 {
     struct pollfd ready = {.fd = (int)event, .events = POLLIN};
-    uint64_t count;
-    ssize_t ignored;
 
     /* It does not block, because drivers may read it, too. */
     poll(&ready, 1, -1);
-    ignored = read((int)event, &count, sizeof(count));
+    vmm_event_take(event);
+}
+
+void vmm_event_take(visor_event event)
+{
+    uint64_t count;
+    ssize_t ignored = read((int)event, &count, sizeof(count)); /* EAGAIN: there is none */
+
     (void)ignored;
+}
+
+/*
+ * On poll(2), because it takes regular files too (`visor run ... < script`), which epoll(7)
+ * refuses, and there are only a handful of descriptors.
+ */
+int vmm_event_wait_any(bool *ready, const visor_event *events, size_t count, vmm_error *error)
+{
+    struct pollfd fds[EVENTS_MAX];
+
+    if (count > EVENTS_MAX)
+        return vmm_fail(error, VISOR_ELIMIT, "cannot wait for %zu events", count);
+    for (size_t i = 0; i < count; i++)
+        fds[i] = (struct pollfd){.fd = (int)events[i], .events = POLLIN};
+    if (poll(fds, (nfds_t)count, -1) < 0) {
+        if (errno != EINTR)
+            return vmm_fail(error, VISOR_ESYSTEM, "poll: %s", strerror(errno));
+        memset(fds, 0, sizeof(fds));
+    }
+    for (size_t i = 0; i < count; i++)
+        ready[i] = fds[i].revents != 0;
+    return 0;
 }
 
 bool vmm_random(void *out, size_t length)
