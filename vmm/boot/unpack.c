@@ -64,6 +64,10 @@ static int unpack_into(struct boot_packed *packed, vmm_error *error)
     uint64_t mib = (packed->capacity - 1) >> 20;
     int code = VISOR_ELIMIT;
 
+    if (packed->packing->unpack == NULL)
+        return vmm_fail(error, VISOR_EUNSUPPORTED,
+                        "kernel '%s' is packed by %s, and this visor was built without %s",
+                        packed->image->path, packed->packing->name, packed->packing->library);
     if (packed->size <= LARGEST)
         code = packed->packing->unpack(packed, error);
     if (code == VISOR_ELIMIT || (code == 0 && packed->length == packed->capacity))

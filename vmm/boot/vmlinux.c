@@ -56,6 +56,11 @@ static int unpack(struct boot_image *out, const struct boot_image *kernel,
         boot_identify(error->text, sizeof(error->text), out);
         return 0;
     }
+    if (packing->unpack == NULL) {
+        vmm_fail(error, 0, "it is packed by %s, and this visor was built without %s", packing->name,
+                 packing->library);
+        return 0;
+    }
     /* The unpacked size is appended; to gzip it is not, for it has that itself, at its end. */
     expected = boot_get32(payload + size - 4);
     if (strcmp(packing->name, "gzip") == 0)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Between machine.c and the boards: the machine from inside, and what a board does for it. A new
- * architecture is a file with a struct machine_board, named in machine.c.
+ * architecture is a file with a struct machine_board, named in boards.c.
  */
 #ifndef VMM_BOARD_H
 #define VMM_BOARD_H
@@ -85,5 +85,8 @@ struct machine_board {
 };
 
 extern const struct machine_board machine_x86_64, machine_aarch64, machine_riscv64;
+/* Those of this build, up to a NULL: all (boards.c), or those that need no device tree
+ * (boards_plain.c), where there is no libfdt. */
+extern const struct machine_board *const machine_boards[];
 
 #endif

@@ -228,12 +228,9 @@ serial *machine_serial_port(struct machine *machine, size_t n)
 
 static const struct machine_board *find_board(visor_hypervisor *hv)
 {
-    static const struct machine_board *const boards[] = {&machine_x86_64, &machine_aarch64,
-                                                         &machine_riscv64};
-
-    for (size_t i = 0; i < sizeof(boards) / sizeof(boards[0]); i++) {
-        if (visor_hypervisor_has_arch(hv, boards[i]->arch))
-            return boards[i];
+    for (size_t i = 0; machine_boards[i] != NULL; i++) {
+        if (visor_hypervisor_has_arch(hv, machine_boards[i]->arch))
+            return machine_boards[i];
     }
     return NULL;
 }
