@@ -2,9 +2,96 @@
 #include <windows.h>
 
 #include <bcrypt.h>
+#include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "os/os.h"
+#include "os/windows.h"
+
+/* ---- errors ---- */
+
+int vmm_windows_errno(unsigned long code)
+{
+    switch (code) {
+    case ERROR_FILE_NOT_FOUND:
+    case ERROR_PATH_NOT_FOUND:
+    case ERROR_INVALID_NAME:
+    case ERROR_BAD_PATHNAME:
+    case ERROR_INVALID_DRIVE:
+    case ERROR_BAD_NETPATH: return ENOENT;
+    case ERROR_ACCESS_DENIED:
+    case ERROR_SHARING_VIOLATION:
+    case ERROR_LOCK_VIOLATION: return EACCES;
+    case ERROR_WRITE_PROTECT: return EROFS;
+    case ERROR_BROKEN_PIPE:
+    case ERROR_NO_DATA: return EPIPE;
+    case ERROR_DISK_FULL:
+    case ERROR_HANDLE_DISK_FULL: return ENOSPC;
+    case ERROR_NOT_ENOUGH_MEMORY:
+    case ERROR_OUTOFMEMORY: return ENOMEM;
+    default: return EIO;
+    }
+}
+
+/* The system's own words are in the user's language and end in a full stop and a new line. */
+const char *vmm_windows_text(char *out, size_t capacity, unsigned long code)
+{
+    int native = vmm_windows_errno(code);
+    char text[200];
+    DWORD length;
+
+    if (native != EIO)
+        return strerror(native);
+    length = FormatMessageA(FORMAT_MESSAGE_FROM_SYSTEM | FORMAT_MESSAGE_IGNORE_INSERTS, NULL, code,
+                            0, text, sizeof(text), NULL);
+    while (length > 0 && (text[length - 1] <= ' ' || text[length - 1] == '.'))
+        length--;
+    snprintf(out, capacity, "%.*s (error %lu)", (int)length, text, code);
+    return out;
+}
+
+/* ---- time ---- */
+
+uint64_t vmm_now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+bool vmm_date_of(struct tm *out, int64_t seconds)
+{
+    const __time64_t time = seconds;
+
+    return _gmtime64_s(out, &time) == 0;
+}
+
+int64_t vmm_date_seconds(struct tm *date)
+{
+    return _mkgmtime64(date);
+}
+
+void vmm_timed_cond_init(pthread_cond_t *cond)
+{
+    pthread_cond_init(cond, NULL);
+}
+
+/* These threads know the time of day only. */
+bool vmm_timed_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t until)
+{
+    uint64_t now = vmm_now_ns(), left = until > now ? until - now : 0;
+    struct timespec when;
+
+    clock_gettime(CLOCK_REALTIME, &when);
+    left += (uint64_t)when.tv_nsec;
+    when.tv_sec += (time_t)(left / 1000000000);
+    when.tv_nsec = (long)(left % 1000000000);
+    return pthread_cond_timedwait(cond, mutex, &when) != ETIMEDOUT;
+}
+
+/* ---- threads and events ---- */
 
 int vmm_thread_start(pthread_t *out, void *(*run)(void *argument), void *argument, vmm_error *error)
 {
@@ -41,36 +128,49 @@ void vmm_event_wait(visor_event event)
     WaitForSingleObject((HANDLE)event, INFINITE);
 }
 
+void vmm_event_take(visor_event event)
+{
+    WaitForSingleObject((HANDLE)event, 0);
+}
+
+/* It takes the signal of the first that has one, so the others are asked, too: none waits for ever
+ * behind one that is signalled often. */
+int vmm_event_wait_any(bool *ready, const visor_event *events, size_t count, vmm_error *error)
+{
+    HANDLE handles[MAXIMUM_WAIT_OBJECTS];
+    DWORD which;
+
+    if (count == 0 || count > MAXIMUM_WAIT_OBJECTS)
+        return vmm_fail(error, VISOR_ELIMIT, "cannot wait for %zu events", count);
+    for (size_t i = 0; i < count; i++)
+        handles[i] = (HANDLE)events[i];
+    which = WaitForMultipleObjects((DWORD)count, handles, FALSE, INFINITE);
+    if (which >= WAIT_OBJECT_0 + count)
+        return vmm_fail(error, VISOR_ESYSTEM, "WaitForMultipleObjects: error %lu", GetLastError());
+    for (size_t i = 0; i < count; i++)
+        ready[i] = i == which || (i > which && WaitForSingleObject(handles[i], 0) == WAIT_OBJECT_0);
+    return 0;
+}
+
 bool vmm_random(void *out, size_t length)
 {
     return length <= ULONG_MAX &&
            BCryptGenRandom(NULL, out, (ULONG)length, BCRYPT_USE_SYSTEM_PREFERRED_RNG) == 0;
 }
 
-static int host_error(DWORD code)
-{
-    switch (code) {
-    case ERROR_FILE_NOT_FOUND:
-    case ERROR_PATH_NOT_FOUND:
-    case ERROR_INVALID_NAME: return VISOR_ENOENT;
-    case ERROR_ACCESS_DENIED:
-    case ERROR_SHARING_VIOLATION: return VISOR_EACCESS;
-    default: return VISOR_ESYSTEM;
-    }
-}
-
-/* The system's words for it, which end in a full stop and a new line. */
 static int fail_file(const char *path, const char *what, vmm_error *error)
 {
     DWORD code = GetLastError();
     char text[200];
-    DWORD length = FormatMessageA(FORMAT_MESSAGE_FROM_SYSTEM | FORMAT_MESSAGE_IGNORE_INSERTS, NULL,
-                                  code, 0, text, sizeof(text), NULL);
+    int result;
 
-    while (length > 0 && (text[length - 1] <= ' ' || text[length - 1] == '.'))
-        length--;
-    return vmm_fail(error, host_error(code), "%s '%s': %.*s (error %lu)", what, path, (int)length,
-                    text, code);
+    switch (vmm_windows_errno(code)) {
+    case ENOENT: result = VISOR_ENOENT; break;
+    case EACCES: result = VISOR_EACCESS; break;
+    default: result = VISOR_ESYSTEM; break;
+    }
+    return vmm_fail(error, result, "%s '%s': %s", what, path,
+                    vmm_windows_text(text, sizeof(text), code));
 }
 
 static int map(const void **out, size_t *size, HANDLE file, const char *path, const char *what,
