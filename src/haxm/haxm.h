@@ -64,12 +64,13 @@ struct haxm_vcpu {
     struct hax_tunnel *tunnel;
     void *io; /* buffer of the driver: elements of ports, or a struct hax_fastmmio */
     enum haxm_due due;
-    bool unsettled;    /* the driver completes an access at the start of the next run */
-    bool between;      /* more elements of a port access are to come */
-    unsigned element;  /* the one that vcpu->exit is about */
-    uint32_t status;   /* HAX_EXIT_... of the last run */
-    bool dead;         /* the driver never enters it again */
-    atomic_bool leave; /* a run shall look around */
+    bool unsettled;       /* the driver completes an access at the start of the next run */
+    bool between;         /* more elements of a port access are to come */
+    unsigned element;     /* the one that vcpu->exit is about */
+    uint32_t status;      /* HAX_EXIT_... of the last run */
+    bool dead;            /* the driver never enters it again */
+    uint32_t dead_reason; /* what its _exit_reason was then */
+    atomic_bool leave;    /* a run shall look around */
     visor_mp_state mp_state;
     bool irq_window;  /* the caller wants to know when an interrupt can be injected */
     bool irq_pending; /* injected, for the next entry */

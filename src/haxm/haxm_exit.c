@@ -94,19 +94,31 @@ void haxm_exit_answer(visor_vcpu *vcpu)
 
 /* ---- the rest ---- */
 
-/* The driver enters no more after a triple fault, and after an access that it cannot emulate. It
- * does not say which: a triple fault leaves the reason of the exit that it handled before. */
+/*
+ * The driver is told to enter no more by a triple fault, by an access that it cannot emulate, and
+ * by exits that should not be. Of all but the first it tells the reason; at a triple fault the
+ * reason stays that of the exit before it in the same run, which may be a page that was touched for
+ * the first time (48), or CPUID. So only what was cleared before the run, or a kick's mark over
+ * that, is known to be a triple fault.
+ */
 static int exit_dead(visor_vcpu *vcpu)
 {
     visor_exit *exit = &vcpu->exit;
+    uint32_t reason = haxm_vcpu_of(vcpu)->dead_reason;
 
-    if (haxm_vcpu_of(vcpu)->tunnel->_exit_reason != HAXM_REASON_EPT)
+    if (reason == 0 || reason == HAX_EXIT_PAUSED)
         return VISOR_EXIT_SHUTDOWN;
     memset(&exit->internal, 0, sizeof(exit->internal));
     exit->internal.suberror = HAX_EXIT_STATECHANGE;
     exit->internal.text =
-        "the driver has given the vCPU up: it cannot emulate the instruction that "
-        "accesses a device, or there was a triple fault behind one";
+        reason == HAXM_REASON_EPT
+            ? "the driver has given the vCPU up: after a triple fault, or "
+              "because it cannot emulate the instruction that accesses a device; it does not tell "
+              "which"
+            : "the driver has given the vCPU up: after a triple fault, or "
+              "because of the exit whose VMX reason the data is; it does not tell which";
+    exit->internal.data[0] = reason;
+    exit->internal.data_count = 1;
     return VISOR_EXIT_INTERNAL_ERROR;
 }
 

@@ -58,7 +58,10 @@ static void left(visor_vcpu *vcpu)
         v->status = 0;
     v->unsettled = false;
     v->has_state = false;
-    v->dead = v->status == HAX_EXIT_STATECHANGE;
+    if (v->status == HAX_EXIT_STATECHANGE && !v->dead) {
+        v->dead = true;
+        v->dead_reason = v->tunnel->_exit_reason;
+    }
     haxm_irq_left(vcpu);
     haxm_chip_left(vcpu);
 }

@@ -33,6 +33,10 @@
 #define HAXM_NMI    "the driver does not tell whether NMIs are blocked"
 #define HAXM_SHADOW "the driver does not tell of interrupt shadows, and takes none"
 #define HAXM_DEAD   "the driver never enters a vCPU again after a triple fault"
+#define HAXM_TRIPLE                                                                             \
+    "exit internal_error*after a triple fault, or*",                                            \
+        "the driver does not tell a triple fault from an access that it cannot emulate, after " \
+        "memory was touched for the first time in the same run"
 #define HAXM_CR8    "the driver has no CR8"
 #define HAXM_XSAVE  "the driver lets nobody save what XSAVE keeps: guests are not offered it"
 #define HAXM_DECODE "the driver's emulator has no such instruction, and gives the vCPU up"
@@ -297,8 +301,9 @@ static const struct quirk quirks[] = {
     {"haxm", 0, "slots/file_paged", QUIRK_DIFFERS, "visor_vm_slot_page_out*EUNSUPPORTED*",
      HAXM_PINNED},
     {"haxm", 0, "slots/arena*", QUIRK_DIFFERS, "visor_vm_slot_map_file*EUNSUPPORTED*", HAXM_PINNED},
-    {"haxm", 0, "control/shutdown_then_reset", QUIRK_DIFFERS, "visor_vcpu_reset*EUNSUPPORTED*",
-     HAXM_DEAD},
+    {"haxm", 0, "control/cr0_invalid", QUIRK_DIFFERS, HAXM_TRIPLE},
+    {"haxm", 0, "forbidden/invept_empty_idt", QUIRK_DIFFERS, HAXM_TRIPLE},
+    {"haxm", 0, "control/shutdown_then_reset", QUIRK_DIFFERS, HAXM_TRIPLE},
     {"haxm", 0, "events/triple_fault", QUIRK_DIFFERS, "visor_x86_set_events*EUNSUPPORTED*",
      HAXM_DEAD},
     {"haxm", 0, "cpuid/set_is_seen", QUIRK_DIFFERS, "r?1? is 0x756e6547, should be 0x11223344*",

@@ -49,7 +49,8 @@ struct vm_double {
     struct block *blocks[HAXM_RANGES];
     struct range ranges[HAXM_RANGES]; /* sorted */
     unsigned range_count;
-    uint64_t gpa_end; /* of all there ever were */
+    unsigned mappings; /* that were ever made */
+    uint64_t gpa_end;  /* of all there ever were */
     bool fast_mmio;
     struct vcpu_double *vcpus[HAX_MAX_VCPUS];
     struct hax_cpuid_entry cpuid[HAX_MAX_CPUID_ENTRIES]; /* the first vCPU's, for all */
@@ -65,9 +66,10 @@ struct vcpu_double {
     struct hax_tunnel *tunnel;
     void *io;
     bool panicked;
-    bool emulating; /* an access of the instruction is with the client */
-    bool carried;   /* the software CPU has left already, with the next port access */
-    bool running;   /* under the lock of the ticker */
+    bool emulating;     /* an access of the instruction is with the client */
+    bool carried;       /* the software CPU has left already, with the next port access */
+    unsigned populated; /* of the VM's mappings, those whose first page has been touched */
+    bool running;       /* under the lock of the ticker */
     uint32_t pending[8];
     unsigned pending_count;
     bool dirty_sregs; /* `sregs` are to be taken over before the next entry */

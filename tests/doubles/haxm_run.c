@@ -236,6 +236,16 @@ static int enter(struct vcpu_double *v)
     return reason;
 }
 
+/* A page that is touched for the first time is an exit from which the driver resumes, and whose
+ * reason stays. Here each mapping is one page. */
+static void populate(struct vcpu_double *v)
+{
+    if (v->populated == v->vm->mappings)
+        return;
+    v->populated = v->vm->mappings;
+    v->tunnel->_exit_reason = REASON_EPT;
+}
+
 static long execute(struct vcpu_double *v)
 {
     struct hax_tunnel *tunnel = v->tunnel;
@@ -252,6 +262,7 @@ static long execute(struct vcpu_double *v)
             tunnel->_exit_status = HAX_EXIT_UNKNOWN;
             return -EINVAL;
         }
+        populate(v);
         outcome = handle(v, enter(v));
         if (v->panicked)
             continue;

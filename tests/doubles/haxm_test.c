@@ -332,6 +332,24 @@ TEST(what_the_driver_cannot_emulate_is_the_end)
     destroy(&t);
 }
 
+/* hlt; lidt [0x100]; int3: with an empty table */
+static const uint8_t triple_fault[] = {0xf4, 0x0f, 0x01, 0x1e, 0x00, 0x01, 0xcc};
+
+TEST(a_triple_fault_has_the_reason_of_what_was_before_it)
+{
+    struct test_vm t;
+
+    create(&t, triple_fault, sizeof(triple_fault));
+    CHECK_INT(run(&t), HAX_EXIT_HLT);
+    CHECK_INT(run(&t), HAX_EXIT_STATECHANGE);
+    CHECK_INT(t.tunnel->_exit_reason, 0);
+    destroy(&t);
+    create(&t, triple_fault + 1, sizeof(triple_fault) - 1);
+    CHECK_INT(run(&t), HAX_EXIT_STATECHANGE);
+    CHECK_INT(t.tunnel->_exit_reason, 48); /* a page that was touched first */
+    destroy(&t);
+}
+
 TEST(a_state_that_cannot_be_entered_fails_the_run)
 {
     struct vcpu_state_t state;

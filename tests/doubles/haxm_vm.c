@@ -119,6 +119,7 @@ static void insert(struct vm_double *vm, struct range range)
     memmove(&vm->ranges[at + 1], &vm->ranges[at], (vm->range_count - at) * sizeof(range));
     vm->ranges[at] = range;
     vm->range_count++;
+    vm->mappings++;
 }
 
 static struct range remove_at(struct vm_double *vm, unsigned at)
