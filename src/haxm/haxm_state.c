@@ -13,6 +13,7 @@
 #define CR0_PG    0x80000000u
 #define CR4_PAE   0x20u
 #define CR0_CD_NW 0x60000000u
+#define EFER_LME  0x100u
 
 #define AR_UNUSABLE 0x10000u
 
@@ -145,6 +146,24 @@ static int set_efer(visor_vcpu *vcpu, uint64_t value)
     return haxm_write_msr(vcpu, &efer);
 }
 
+/* What this driver cannot take over: before anything is changed. */
+static int check_sregs(const visor_vcpu *vcpu, const visor_x86_sregs *in)
+{
+    const struct vcpu_state_t *now = &haxm_vcpu_of(vcpu)->state;
+    bool changed = in->cr0 != now->_cr0 || in->cr3 != now->_cr3 || in->cr4 != now->_cr4;
+
+    if (vcpu->lapic == NULL && in->cr8 != 0)
+        return visor__error(VISOR_EUNSUPPORTED, "haxm", "visor_x86_set_sregs",
+                            "cr8 is 0x%llx, and the driver has none", (unsigned long long)in->cr8);
+    /* The processor has them in registers of their own (SDM vol. 3A, 4.4.1), which the driver does
+     * not load. */
+    if (changed && (in->cr0 & CR0_PG) != 0 && (in->cr4 & CR4_PAE) != 0 &&
+        (in->efer & EFER_LME) == 0)
+        return visor__error(VISOR_EUNSUPPORTED, "haxm", "visor_x86_set_sregs",
+                            "PAE paging: the driver does not load the entries that CR3 points to");
+    return 0;
+}
+
 /*
  * EFER comes first: the driver works out LMA when control registers change. Where it switches
  * paging without PAE on, it clears EFER.
@@ -153,11 +172,10 @@ static int set_sregs(visor_vcpu *vcpu, const visor_x86_sregs *in)
 {
     struct vcpu_state_t *s = &haxm_vcpu_of(vcpu)->state;
     bool cleared = (in->cr0 & CR0_PG) != 0 && (in->cr4 & CR4_PAE) == 0 && in->efer != 0;
-    int ret;
+    int ret = check_sregs(vcpu, in);
 
-    if (vcpu->lapic == NULL && in->cr8 != 0)
-        return visor__error(VISOR_EUNSUPPORTED, "haxm", "visor_x86_set_sregs",
-                            "cr8 is 0x%llx, and the driver has none", (unsigned long long)in->cr8);
+    if (ret < 0)
+        return ret;
     for (size_t i = 0; i < sizeof(segments) / sizeof(segments[0]); i++)
         set_segment((void *)((uint8_t *)s + segments[i].driver),
                     (const void *)((const uint8_t *)in + segments[i].visor));

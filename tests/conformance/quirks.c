@@ -37,6 +37,7 @@
     "exit internal_error*after a triple fault, or*",                                            \
         "the driver does not tell a triple fault from an access that it cannot emulate, after " \
         "memory was touched for the first time in the same run"
+#define HAXM_PAE    "the driver does not load the entries that CR3 points to in PAE paging"
 #define HAXM_CR8    "the driver has no CR8"
 #define HAXM_XSAVE  "the driver lets nobody save what XSAVE keeps: guests are not offered it"
 #define HAXM_DECODE "the driver's emulator has no such instruction, and gives the vCPU up"
@@ -327,6 +328,7 @@ static const struct quirk quirks[] = {
      HAXM_DECODE},
     {"haxm", 0, "mmio/sixteen_bytes", QUIRK_DIFFERS, "exit internal_error*cannot emulate*",
      HAXM_DECODE},
+    {"haxm", 0, "modes/pae", QUIRK_DIFFERS, "visor_x86_set_sregs*EUNSUPPORTED*PAE*", HAXM_PAE},
     {"haxm", 0, "modes/segments_round_trip", QUIRK_DIFFERS, "visor_x86_set_sregs*cr8*", HAXM_CR8},
     {"haxm", 0, "snapshot_x86/all_state", QUIRK_DIFFERS, "visor_x86_set_sregs*cr8*", HAXM_CR8},
     {"haxm", 0, "snapshot_x86/same_vm", QUIRK_DIFFERS, "visor_x86_set_sregs*cr8*", HAXM_CR8},

@@ -97,6 +97,9 @@ static void set_sregs(struct vcpu_double *v, const struct vcpu_state_t *in)
         s->efer = 0;
     if (changed)
         follow_efer(s);
+    if ((s->cr0 != now.cr0 || s->cr3 != now.cr3 || s->cr4 != now.cr4) && (s->cr0 & CR0_PG) != 0 &&
+        (s->cr4 & CR4_PAE) != 0 && (s->efer & EFER_LMA) == 0)
+        double_die("PAE paging is set, and the driver does not load its PDPTEs");
     if (memcmp(s, &now, sizeof(now)) != 0)
         v->dirty_sregs = true;
 }

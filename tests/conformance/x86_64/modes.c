@@ -137,6 +137,45 @@ CASE(modes, segment_limit_enforced, "a data segment ends where its limit in byte
     RUN_TO(g, SHUTDOWN);
 }
 
+CASE(modes, pae, "PAE paging is set from outside, with its tables in memory")
+{
+    visor_x86_sregs sregs;
+
+    x86_start(g, &(struct x86_setup){.mode = X86_PROTECTED,
+                                     .load = 0x1000,
+                                     .code = &store_at_ebx,
+                                     .regs = {.rax = 0x77, .rbx = 0x202100}});
+    poke(g, 0x4000, 0x5000 | 1, 8);
+    poke(g, 0x5000, 0x83, 8); /* large pages: 2 MiB, and the same again */
+    poke(g, 0x5008, 0x83, 8);
+    sregs = x86_sregs(g->vcpu);
+    sregs.ds.limit = 0xffffffff;
+    sregs.ds.g = 1;
+    sregs.cr3 = 0x4000;
+    sregs.cr4 |= X86_CR4_PAE;
+    sregs.cr0 |= X86_CR0_PG;
+    x86_set_sregs(g->vcpu, &sregs);
+    RUN_TO(g, HLT);
+    CHECK_EQ(peek(g, 0x2100, 4), 0x77);
+}
+
+CASE(modes, all_or_nothing, "system registers are set, or refused and all left as they were")
+{
+    visor_x86_sregs before, set, got;
+
+    x86_start(g, &(struct x86_setup){.load = 0x1000, .code = &store_at_ebx});
+    before = set = x86_sregs(g->vcpu);
+    set.cr3 = 0x5000;
+    set.ds.base = 0x1230;
+    set.cr8 = 5;
+    if (visor_x86_set_sregs(g->vcpu, &set) < 0)
+        set = before;
+    got = x86_sregs(g->vcpu);
+    CHECK_EQ(got.cr3, set.cr3);
+    CHECK_EQ(got.ds.base, set.ds.base);
+    CHECK_EQ(got.cr8, set.cr8);
+}
+
 CASE(modes, segments_round_trip, "every member of a segment comes back as it was set")
 {
     visor_x86_sregs set, got;
