@@ -70,9 +70,12 @@ static void left(visor_vcpu *vcpu)
  */
 static int exit_of(visor_vcpu *vcpu, int err)
 {
-    const struct haxm_vcpu *v = haxm_vcpu_of(vcpu);
+    struct haxm_vcpu *v = haxm_vcpu_of(vcpu);
 
     left(vcpu);
+    /* Without having been in the guest: it is the emulator that has failed, in the middle. */
+    if (err != 0 && v->status == HAX_EXIT_STATECHANGE)
+        v->dead_reason = HAXM_REASON_EPT;
     if (err != 0 && v->status != HAX_EXIT_STATECHANGE && v->status != HAX_EXIT_UNKNOWN)
         return haxm_error(HAXM_RUN, err, "vCPU %u", vcpu->id);
     return haxm_exit_translate(vcpu);
