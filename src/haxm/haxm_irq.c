@@ -74,7 +74,7 @@ static bool is_waiting(const visor_vcpu *vcpu)
 {
     const struct haxm_vcpu *v = haxm_vcpu_of(vcpu);
 
-    return v->irq_window || (v->irq_pending && !v->irq_queued) ||
+    return v->irq_window || v->nmi_pending || (v->irq_pending && !v->irq_queued) ||
            (vcpu->lapic != NULL &&
             (visor__lapic_pending(vcpu->lapic) & VISOR__PENDING_INTERRUPT) != 0);
 }
@@ -90,6 +90,18 @@ static int cannot_deliver(visor_vcpu *vcpu, uint8_t vector)
     return VISOR_EXIT_INTERNAL_ERROR;
 }
 
+/*
+ * Whether the guest may be in the shadow of STI, in which an NMI is not only late but may make the
+ * entry fail (SDM vol. 3C, 26.3.1.5): interrupts are on, and none can be taken. That of MOV SS with
+ * interrupts off cannot be told.
+ */
+static bool is_shadowed(visor_vcpu *vcpu)
+{
+    const struct haxm_vcpu *v = haxm_vcpu_of(vcpu);
+
+    return !v->ready && haxm_load(vcpu) == 0 && (v->state._rflags & HAXM_RFLAGS_IF) != 0;
+}
+
 /* What comes before interrupts. An interrupt that the driver has already is in the way of both. */
 static int deliver(visor_vcpu *vcpu)
 {
@@ -99,6 +111,8 @@ static int deliver(visor_vcpu *vcpu)
     int ret;
 
     if ((!v->exception_pending && !v->nmi_pending) || v->irq_queued)
+        return VISOR_EXIT_NONE;
+    if (!v->exception_pending && is_shadowed(vcpu))
         return VISOR_EXIT_NONE;
     if (v->exception_pending && v->exception.has_error_code)
         error_code = &v->exception.error_code;
