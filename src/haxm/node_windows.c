@@ -15,7 +15,7 @@ const bool haxm_tells_msrs_set = true;
 const unsigned haxm_msrs_most = HAX_MAX_MSR_ARRAY - 1;
 
 const struct visor__option haxm_options[] = {
-    {"driver", "haxm (Intel's) or ghaxm (Google's); the one that is there unless given"},
+    {"driver", "haxm (Intel's) or ghaxm (Google's); the first that is there unless given"},
     {NULL, NULL},
 };
 
@@ -64,17 +64,15 @@ static int open_node(struct haxm_node *out, const char *path)
 int haxm_open_device(struct haxm_node *out, visor_hypervisor *hv)
 {
     const char *driver = visor__option_get(hv, "driver");
-    int ret = VISOR_EABSENT;
+    int ret;
 
     if (driver != NULL && strcmp(driver, "haxm") != 0 && strcmp(driver, "ghaxm") != 0)
         return visor__error(VISOR_EINVAL, "haxm", "open", "driver=%s: haxm or ghaxm", driver);
-    if (driver == NULL || strcmp(driver, "ghaxm") == 0) {
+    out->is_fork = driver != NULL && strcmp(driver, "ghaxm") == 0;
+    ret = open_node(out, out->is_fork ? HAX_DEVICE_GHAXM : HAX_DEVICE_WINDOWS);
+    if (ret == VISOR_EABSENT && driver == NULL) {
         out->is_fork = true;
         ret = open_node(out, HAX_DEVICE_GHAXM);
-    }
-    if (ret == VISOR_EABSENT && (driver == NULL || strcmp(driver, "haxm") == 0)) {
-        out->is_fork = false;
-        ret = open_node(out, HAX_DEVICE_WINDOWS);
     }
     return ret;
 }
@@ -110,14 +108,19 @@ static int call(const struct haxm_node *node, DWORD number, void *data, size_t s
 {
     HANDLE handle = (HANDLE)node->handle;
     OVERLAPPED overlapped;
-    DWORD done = 0;
+    DWORD done = 0, error = 0;
 
     memset(&overlapped, 0, sizeof(overlapped));
-    if (DeviceIoControl(handle, number, data, (DWORD)size, data, (DWORD)size, &done, &overlapped))
-        return 0;
-    if (GetLastError() == ERROR_IO_PENDING && GetOverlappedResult(handle, &overlapped, &done, TRUE))
-        return 0;
-    return (int)GetLastError();
+    /* Without, the handle itself would be waited for, which the end of any request signals. */
+    overlapped.hEvent = CreateEventA(NULL, TRUE, FALSE, NULL);
+    if (overlapped.hEvent == NULL)
+        return (int)GetLastError();
+    if (!DeviceIoControl(handle, number, data, (DWORD)size, data, (DWORD)size, &done, &overlapped))
+        error = GetLastError();
+    if (error == ERROR_IO_PENDING)
+        error = GetOverlappedResult(handle, &overlapped, &done, TRUE) ? 0 : GetLastError();
+    CloseHandle(overlapped.hEvent);
+    return (int)error;
 }
 
 int haxm_call(const struct haxm_node *node, enum haxm_request request, void *data, size_t size)
