@@ -209,6 +209,56 @@ int haxm_cpuid_get(visor_x86_cpuid_entry *out, size_t capacity, visor_vcpu *vcpu
     return ret < 0 ? ret : convert(out, capacity, &list);
 }
 
+/* What the driver makes of a leaf on its own (its core/cpuid.c), registers' bits that may differ
+ * from what was asked for. docs/backends/haxm.md. */
+static const struct {
+    uint32_t function, eax, ebx, ecx, edx;
+} own[] = {
+    {0, ~0u, ~0u, ~0u, ~0u}, /* the vendor is the processor's, the highest leaf has a limit */
+    {LEAF_FEATURES, 0, 0, 1u << 24 | 1u << 31, 1u << 9}, /* TSC deadline, hypervisor; APIC */
+    {LEAF_XSTATE, ~0u, ~0u, ~0u, ~0u},
+    {0x15, ~0u, ~0u, ~0u, ~0u}, /* not with zeros */
+    {0x16, ~0u, ~0u, ~0u, ~0u},
+    {0x80000000, ~0u, ~0u, ~0u, ~0u},
+    {0x80000001, 0, ~0u, 0, 0},
+    {0x80000006, ~0u, ~0u, 0, ~0u},
+    {LEAF_ADDRESSES, 0, 0, ~0u, ~0u},
+};
+
+static bool is_same(const struct hax_cpuid_entry *a, const struct hax_cpuid_entry *b)
+{
+    uint32_t eax = 0, ebx = 0, ecx = 0, edx = 0;
+
+    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
+        if (own[i].function == a->function)
+            eax = own[i].eax, ebx = own[i].ebx, ecx = own[i].ecx, edx = own[i].edx;
+    }
+    return ((a->eax ^ b->eax) & ~eax) == 0 && ((a->ebx ^ b->ebx) & ~ebx) == 0 &&
+           ((a->ecx ^ b->ecx) & ~ecx) == 0 && ((a->edx ^ b->edx) & ~edx) == 0;
+}
+
+/* Writes the list, and reads it back: the driver drops in silence what it does not take. Leaves
+ * that it does not list are none of its own, and read as zeros. */
+static int write_and_check(const struct haxm_node *node, struct list *list)
+{
+    struct list now;
+    int ret = write_list(node, list);
+
+    if (ret == 0)
+        ret = read_list(&now, node);
+    for (uint32_t i = 0; ret == 0 && i < list->total; i++) {
+        const struct hax_cpuid_entry *want = &list->entries[i];
+        const struct hax_cpuid_entry *got = find(&now, want->function, want->index);
+
+        /* Of two entries for one leaf it takes the first. */
+        if (got != NULL && find(list, want->function, want->index) == want && !is_same(want, got))
+            ret = visor__error(VISOR_EREFUSED, "haxm", "visor_x86_set_cpuid",
+                               "leaf 0x%x, %u: the driver has not taken it over", want->function,
+                               want->index);
+    }
+    return ret;
+}
+
 int haxm_cpuid_set(visor_vcpu *vcpu, const visor_x86_cpuid_entry *entries, size_t count)
 {
     static const char op[] = "visor_x86_set_cpuid";
@@ -239,5 +289,5 @@ int haxm_cpuid_set(visor_vcpu *vcpu, const visor_x86_cpuid_entry *entries, size_
     before = find(&now, LEAF_FEATURES, 0);
     if (vcpu->id != 0 && features != NULL && before != NULL)
         features->ebx = (features->ebx & 0x00ffffffu) | APIC_ID(before->ebx);
-    return write_list(node, &list);
+    return write_and_check(node, &list);
 }

@@ -8,6 +8,8 @@
 #include "core/x86.h"
 #include "haxm/haxm.h"
 
+#define EFER_LMA 0x400u
+
 /* All that the driver keeps a value of, EFER aside, which is in sregs. */
 static const struct {
     uint32_t first, last;
@@ -98,8 +100,9 @@ int haxm_write_msr(visor_vcpu *vcpu, const visor_x86_msr *msr)
         if (ret < 0)
             return ret;
         /* LMA is the driver's to work out. */
-        if (ret == 1 &&
-            (now.value == msr->value || msr->index == HAXM_MSR_TSC || msr->index == HAXM_MSR_EFER))
+        if (msr->index == HAXM_MSR_EFER)
+            now.value = (now.value & ~(uint64_t)EFER_LMA) | (msr->value & EFER_LMA);
+        if (ret == 1 && (now.value == msr->value || msr->index == HAXM_MSR_TSC))
             return 0;
     }
     return visor__error(VISOR_EREFUSED, "haxm", "visor_x86_set_msrs", "MSR 0x%x = 0x%llx",
