@@ -26,6 +26,7 @@
 #include "haxm/node.h"
 
 /* VMX's exit reasons (SDM vol. 3D, appendix C) that the driver's are told apart by. */
+#define HAXM_REASON_HLT 12
 #define HAXM_REASON_IO  30
 #define HAXM_REASON_EPT 48
 

@@ -225,6 +225,8 @@ int haxm_deliver(visor_vcpu *vcpu, uint8_t vector, const uint32_t *error_code)
     if (ret < 0)
         return ret;
     before = v->state;
+    if (v->stepping) /* the debugger's, which haxm_store() sets again */
+        v->state._rflags &= ~(uint64_t)HAXM_RFLAGS_TF;
     d.is_long = (efer.value & EFER_LMA) != 0;
     if ((before._cr0 & CR0_PE) == 0)
         deliver_real(&d, vector);

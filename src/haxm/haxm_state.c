@@ -466,6 +466,16 @@ static int set_apic_base(visor_vcpu *vcpu, const void *buf, size_t length)
     return visor__lapic_set_state(vcpu->lapic, VISOR__STATE_X86_APIC_BASE, buf, length);
 }
 
+/* Only a chip ends another state than running. */
+static int set_mp_state(visor_vcpu *vcpu, uint32_t state)
+{
+    if (vcpu->lapic == NULL && state != VISOR_MP_RUNNABLE)
+        return visor__error(VISOR_EREFUSED, "haxm", "visor_vcpu_set_mp_state",
+                            "state %u of a VM without an interrupt chip", state);
+    haxm_vcpu_of(vcpu)->mp_state = (visor_mp_state)state;
+    return 0;
+}
+
 int haxm_set_state(visor_vcpu *vcpu, enum visor__state piece, const void *buf, size_t length)
 {
     struct haxm_vcpu *v = haxm_vcpu_of(vcpu);
@@ -477,9 +487,7 @@ int haxm_set_state(visor_vcpu *vcpu, enum visor__state piece, const void *buf, s
     if (ret < 0)
         return ret;
     switch (piece) {
-    case VISOR__STATE_X86_MP_STATE:
-        v->mp_state = (visor_mp_state) * (const uint32_t *)buf;
-        return 0;
+    case VISOR__STATE_X86_MP_STATE: return set_mp_state(vcpu, *(const uint32_t *)buf);
     case VISOR__STATE_X86_LAPIC: return visor__lapic_set_state(vcpu->lapic, piece, buf, length);
     case VISOR__STATE_X86_APIC_BASE: return set_apic_base(vcpu, buf, length);
     case VISOR__STATE_X86_CPUID:

@@ -54,7 +54,10 @@ static void left(visor_vcpu *vcpu)
     struct haxm_vcpu *v = haxm_vcpu_of(vcpu);
 
     v->status = v->tunnel->_exit_status;
-    if (v->status == HAX_EXIT_IO && v->tunnel->_exit_reason != HAXM_REASON_IO)
+    /* What a write to read-only memory has left as it was: also of a halt that an interrupt ended.
+     */
+    if ((v->status == HAX_EXIT_IO && v->tunnel->_exit_reason != HAXM_REASON_IO) ||
+        (v->status == HAX_EXIT_HLT && v->tunnel->_exit_reason != HAXM_REASON_HLT))
         v->status = 0;
     v->unsettled = false;
     v->has_state = false;

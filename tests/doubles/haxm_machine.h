@@ -6,7 +6,7 @@
  *   haxm.c        the nodes and the device
  *   haxm_vm.c     a VM: memory
  *   haxm_vcpu.c   a vCPU: its requests, shared memory, interrupts
- *   driver_run.c    RUN
+ *   haxm_run.c    RUN
  *   haxm_port.c   port accesses, as VMX and the driver take them apart
  *   haxm_insn.c   what the driver's emulator can do; guest memory by linear addresses
  *   haxm_state.c  registers, FPU, debugging
@@ -107,7 +107,7 @@ struct node_object {
 };
 struct vcpu_double *driver_vcpu_create(struct vm_double *vm, unsigned id);
 
-/* ---- driver_run.c ---- */
+/* ---- haxm_run.c ---- */
 
 long driver_run(struct vcpu_double *v);
 void driver_ticker_start(void);
