@@ -10,6 +10,7 @@
  *   haxm_irq.c      interrupts, NMIs and exceptions that the caller injects
  *   haxm_deliver.c  those that the driver cannot inject
  *   haxm_chip.c     interrupt chips: the driver has none, so they are those of src/irqchip/
+ *   haxm_regs.c     registers of a vCPU
  *   haxm_state.c    pieces of vCPU state
  *   haxm_msr.c      model-specific registers
  *   haxm_debug.c    breakpoints and single step
@@ -166,16 +167,26 @@ bool haxm_chip_halt(visor_vcpu *vcpu);
 /* The guest may have moved its local APIC. */
 void haxm_chip_left(visor_vcpu *vcpu);
 
-/* ---- haxm_state.c ---- */
+/* ---- haxm_regs.c ---- */
 
 /* Reads the driver's structure into v->state, unless it is there. */
 int haxm_load(visor_vcpu *vcpu);
 /* Writes it. */
 int haxm_store(visor_vcpu *vcpu, const char *operation);
+/* Of v->state, which has been loaded; those that set write it. */
+void haxm_get_regs(visor_x86_regs *out, const struct haxm_vcpu *v);
+int haxm_set_regs(visor_vcpu *vcpu, const visor_x86_regs *in);
+int haxm_get_sregs(visor_x86_sregs *out, visor_vcpu *vcpu);
+int haxm_set_sregs(visor_vcpu *vcpu, const visor_x86_sregs *in);
+void haxm_get_debugregs(visor_x86_debugregs *out, const struct haxm_vcpu *v);
+int haxm_set_debugregs(visor_vcpu *vcpu, const visor_x86_debugregs *in);
+/* What INIT does to registers. */
+int haxm_regs_init(visor_vcpu *vcpu);
+
+/* ---- haxm_state.c ---- */
+
 int haxm_get_state(void *buf, size_t capacity, visor_vcpu *vcpu, enum visor__state piece);
 int haxm_set_state(visor_vcpu *vcpu, enum visor__state piece, const void *buf, size_t length);
-/* What INIT does to registers. */
-int haxm_state_init(visor_vcpu *vcpu);
 
 /* ---- haxm_msr.c ---- */
 

@@ -85,7 +85,7 @@ int haxm_chip_take(visor_vcpu *vcpu)
     if (lapic == NULL || v->unsettled || (pending = visor__lapic_pending(lapic)) == 0)
         return 0;
     if ((pending & VISOR__PENDING_INIT) != 0 && visor__lapic_take(lapic, VISOR__PENDING_INIT)) {
-        ret = haxm_state_init(vcpu);
+        ret = haxm_regs_init(vcpu);
         v->mp_state = vcpu->id == 0 ? VISOR_MP_RUNNABLE : VISOR_MP_INIT_RECEIVED;
     }
     if (ret == 0 && (visor__lapic_pending(lapic) & VISOR__PENDING_SIPI) != 0)
