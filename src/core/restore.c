@@ -155,10 +155,14 @@ static int take_payload(void **out, struct reader *reader, const struct snapshot
 static int restore_failed(const struct reader *reader, int code, const char *where,
                           const char *name)
 {
-    if (code == VISOR_EUNSUPPORTED)
+    char detail[256];
+
+    if (code == VISOR_EUNSUPPORTED) {
+        snprintf(detail, sizeof(detail), "%s", visor_error_last()->detail);
         return visor__error(VISOR_EMISMATCH, "", reader->operation,
-                            "%s%s: in the snapshot (from %s), and not in this VM", where, name,
-                            reader->head.backend);
+                            "%s%s: in the snapshot (from %s), and not in this VM: %s", where, name,
+                            reader->head.backend, detail);
+    }
     return visor__error_context("restoring %s%s", where, name);
 }
 
