@@ -100,6 +100,7 @@ static int64_t hv_cap(visor_hypervisor *hv, visor_cap cap)
     case VISOR_CAP_GPA_BITS: return haxm_cpuid_gpa_bits(hv);
     case VISOR_CAP_HW_BREAKPOINTS: return can_debug ? 4 : 0;
     case VISOR_CAP_DEBUG: return can_debug;
+    case VISOR_CAP_X86_XSAVE_SIZE: return HAXM_XSAVE_SIZE;
     case VISOR_CAP_READ_ONLY:
     case VISOR_CAP_X86_TSC_OFFSET:
     case VISOR_CAP_MP_STATE:

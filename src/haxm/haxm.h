@@ -11,6 +11,7 @@
  *   haxm_deliver.c  those that the driver cannot inject
  *   haxm_chip.c     interrupt chips: the driver has none, so they are those of src/irqchip/
  *   haxm_regs.c     registers of a vCPU
+ *   haxm_fpu.c      x87 and SSE
  *   haxm_state.c    pieces of vCPU state
  *   haxm_msr.c      model-specific registers
  *   haxm_debug.c    breakpoints and single step
@@ -182,6 +183,18 @@ void haxm_get_debugregs(visor_x86_debugregs *out, const struct haxm_vcpu *v);
 int haxm_set_debugregs(visor_vcpu *vcpu, const visor_x86_debugregs *in);
 /* What INIT does to registers. */
 int haxm_regs_init(visor_vcpu *vcpu);
+
+/* ---- haxm_fpu.c ---- */
+
+#define HAXM_XSAVE_SIZE 576 /* x87, SSE, header */
+
+int haxm_get_fpu(visor_x86_fpu *out, visor_vcpu *vcpu);
+int haxm_set_fpu(visor_vcpu *vcpu, const visor_x86_fpu *in);
+/* Images of HAXM_XSAVE_SIZE bytes. */
+int haxm_get_xsave(uint8_t *out, visor_vcpu *vcpu);
+int haxm_set_xsave(visor_vcpu *vcpu, const uint8_t *image);
+void haxm_get_xcrs(visor_x86_xcrs *out);
+int haxm_set_xcrs(const visor_x86_xcrs *in);
 
 /* ---- haxm_state.c ---- */
 

@@ -1,14 +1,20 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Model-specific registers. The driver stops at the first that it does not have, and says how many
- * it has done; on Linux not of those it has set, so they are set one at a time, and read back.
+ * it has done; on Linux not of those it has set. Some it takes and forgets. So they are set one at
+ * a time, and read back.
  */
 #include <string.h>
 
 #include "core/x86.h"
 #include "haxm/haxm.h"
 
-#define EFER_LMA 0x400u
+/* LMA is the driver's to work out. Of MISC_ENABLE it has a value of its own, in which the guest
+ * loses nothing: fast strings are only fast, and the others say what the processor has not (SDM
+ * vol. 4, table 2-2). */
+#define EFER_LMA        0x400u
+#define MSR_MISC_ENABLE 0x1a0u
+#define MISC_ENABLE_OWN 0x1801u /* fast strings; no branch trace, no sampling */
 
 /* All that the driver keeps a value of, EFER aside, which is in sregs. */
 static const struct {
@@ -79,6 +85,17 @@ int haxm_get_msrs(visor_x86_msr *msrs, size_t count, visor_vcpu *vcpu)
     return (int)done;
 }
 
+/* Those that may differ from what was set. */
+static uint64_t own_bits(uint32_t index)
+{
+    switch (index) {
+    case HAXM_MSR_TSC: return ~UINT64_C(0);
+    case HAXM_MSR_EFER: return EFER_LMA;
+    case MSR_MISC_ENABLE: return MISC_ENABLE_OWN;
+    default: return 0;
+    }
+}
+
 int haxm_write_msr(visor_vcpu *vcpu, const visor_x86_msr *msr)
 {
     struct hax_msr_data data;
@@ -93,16 +110,11 @@ int haxm_write_msr(visor_vcpu *vcpu, const visor_x86_msr *msr)
     haxm_vcpu_of(vcpu)->has_state = false;
     if (err != 0)
         return haxm_error(HAXM_SET_MSRS, err, "vCPU %u, MSR 0x%x", vcpu->id, msr->index);
-    if (haxm_tells_msrs_set && data.done == 1)
-        return 0;
-    if (!haxm_tells_msrs_set) {
+    if (!haxm_tells_msrs_set || data.done == 1) {
         ret = read_some(&now, 1, vcpu);
         if (ret < 0)
             return ret;
-        /* LMA is the driver's to work out. */
-        if (msr->index == HAXM_MSR_EFER)
-            now.value = (now.value & ~(uint64_t)EFER_LMA) | (msr->value & EFER_LMA);
-        if (ret == 1 && (now.value == msr->value || msr->index == HAXM_MSR_TSC))
+        if (ret == 1 && (((now.value ^ msr->value) & ~own_bits(msr->index)) == 0))
             return 0;
     }
     return visor__error(VISOR_EREFUSED, "haxm", "visor_x86_set_msrs", "MSR 0x%x = 0x%llx",

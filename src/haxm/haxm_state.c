@@ -1,92 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/*
- * Pieces of vCPU state; registers are in haxm_regs.c. XCR0 and the upper halves of vector registers
- * cannot be reached at all, so the guest is not offered them (haxm_cpuid.c).
- */
+/* Pieces of vCPU state; registers are in haxm_regs.c, those of x87 and SSE in haxm_fpu.c. */
 #include <string.h>
 
 #include "haxm/haxm.h"
 #include "irqchip/irqchip.h"
-
-/* ---- x87 and SSE ---- */
-
-static int read_fpu(struct fx_layout *out, visor_vcpu *vcpu)
-{
-    int err = haxm_call(&haxm_vcpu_of(vcpu)->node, HAXM_GET_FPU, out, sizeof(*out));
-
-    return err != 0 ? haxm_error(HAXM_GET_FPU, err, "vCPU %u", vcpu->id) : 0;
-}
-
-static int get_fpu(visor_x86_fpu *out, visor_vcpu *vcpu)
-{
-    struct fx_layout fx;
-    int ret = read_fpu(&fx, vcpu);
-
-    memset(out, 0, sizeof(*out));
-    for (unsigned i = 0; i < 8; i++) {
-        memcpy(&out->st[i].significand, fx.st_mm[i], 8);
-        memcpy(&out->st[i].sign_exponent, fx.st_mm[i] + 8, 2);
-    }
-    memcpy(out->xmm[0], fx.mmx_1, sizeof(fx.mmx_1));
-    memcpy(out->xmm[8], fx.mmx_2, sizeof(fx.mmx_2));
-    out->last_ip = fx.fpu_ip;
-    out->last_dp = fx.fpu_dp;
-    out->mxcsr = fx.mxcsr;
-    out->fcw = fx.fcw;
-    out->fsw = fx.fsw;
-    out->last_opcode = fx.fop;
-    out->ftw = fx.ftw;
-    return ret;
-}
-
-static int set_fpu(visor_vcpu *vcpu, const visor_x86_fpu *in)
-{
-    struct fx_layout fx;
-    int ret = read_fpu(&fx, vcpu); /* the mask of MXCSR is the processor's */
-    int err;
-
-    if (ret < 0)
-        return ret;
-    /* The driver loads it with FXRSTOR, which faults. */
-    if ((in->mxcsr & ~(fx.mxcsr_mask != 0 ? fx.mxcsr_mask : 0xffbfu)) != 0)
-        return visor__error(VISOR_EREFUSED, "haxm", "visor_x86_set_fpu", "mxcsr: 0x%x", in->mxcsr);
-    for (unsigned i = 0; i < 8; i++) {
-        memset(fx.st_mm[i], 0, sizeof(fx.st_mm[i]));
-        memcpy(fx.st_mm[i], &in->st[i].significand, 8);
-        memcpy(fx.st_mm[i] + 8, &in->st[i].sign_exponent, 2);
-    }
-    memcpy(fx.mmx_1, in->xmm[0], sizeof(fx.mmx_1));
-    memcpy(fx.mmx_2, in->xmm[8], sizeof(fx.mmx_2));
-    fx.fpu_ip = in->last_ip;
-    fx.fpu_dp = in->last_dp;
-    fx.mxcsr = in->mxcsr;
-    fx.fcw = in->fcw;
-    fx.fsw = in->fsw;
-    fx.fop = in->last_opcode;
-    fx.ftw = in->ftw;
-    err = haxm_call(&haxm_vcpu_of(vcpu)->node, HAXM_SET_FPU, &fx, sizeof(fx));
-    return err != 0 ? haxm_error(HAXM_SET_FPU, err, "vCPU %u", vcpu->id) : 0;
-}
-
-/* ---- XCR0: of a guest without XSAVE ---- */
-
-static void get_xcrs(visor_x86_xcrs *out)
-{
-    memset(out, 0, sizeof(*out));
-    out->count = 1;
-    out->xcr[0].value = 1; /* x87 */
-}
-
-static int set_xcrs(const visor_x86_xcrs *in)
-{
-    for (uint32_t i = 0; i < in->count; i++) {
-        if (in->xcr[i].index != 0 || in->xcr[i].value != 1)
-            return visor__error(VISOR_EMISMATCH, "haxm", "visor_x86_set_xcrs",
-                                "XCR%u = 0x%llx, of a guest without XSAVE", in->xcr[i].index,
-                                (unsigned long long)in->xcr[i].value);
-    }
-    return 0;
-}
 
 /* ---- events ---- */
 
@@ -156,11 +73,11 @@ static int size_of(visor_vcpu *vcpu, enum visor__state piece)
         return count < 0 ? count : count * (int)sizeof(visor_x86_cpuid_entry);
     case VISOR__STATE_X86_NESTED: return 0;
     case VISOR__STATE_X86_LAPIC:
-    case VISOR__STATE_X86_APIC_BASE:
         if (vcpu->lapic != NULL)
             return (int)visor__states[piece].size;
         return visor__error(VISOR_EUNSUPPORTED, "haxm", visor__states[piece].name,
                             "this VM has no interrupt chip");
+    case VISOR__STATE_X86_APIC_BASE:
     case VISOR__STATE_X86_MP_STATE:
     case VISOR__STATE_X86_REGS:
     case VISOR__STATE_X86_SREGS:
@@ -168,13 +85,25 @@ static int size_of(visor_vcpu *vcpu, enum visor__state piece)
     case VISOR__STATE_X86_FPU:
     case VISOR__STATE_X86_XCRS:
     case VISOR__STATE_X86_EVENTS: return (int)visor__states[piece].size;
-    case VISOR__STATE_X86_XSAVE:
-        return visor__error(VISOR_EUNSUPPORTED, "haxm", visor__states[piece].name,
-                            "the driver has no request for it, and the guest no XSAVE");
+    case VISOR__STATE_X86_XSAVE: return HAXM_XSAVE_SIZE;
     default:
         return visor__error(VISOR_EUNSUPPORTED, "haxm", visor__states[piece].name,
                             "this VM has no such state");
     }
+}
+
+static int get_apic_base(void *out, visor_vcpu *vcpu)
+{
+    visor_x86_msr msr = {.index = HAXM_MSR_APIC_BASE};
+    int ret;
+
+    if (vcpu->lapic != NULL)
+        return visor__lapic_get_state(out, sizeof(msr.value), vcpu->lapic,
+                                      VISOR__STATE_X86_APIC_BASE);
+    ret = haxm_get_msrs(&msr, 1, vcpu);
+    if (ret == 1)
+        memcpy(out, &msr.value, sizeof(msr.value));
+    return ret == 1 ? 0 : visor_error_last()->code;
 }
 
 int haxm_get_state(void *buf, size_t capacity, visor_vcpu *vcpu, enum visor__state piece)
@@ -195,22 +124,22 @@ int haxm_get_state(void *buf, size_t capacity, visor_vcpu *vcpu, enum visor__sta
     case VISOR__STATE_X86_CPUID:
         ret = haxm_cpuid_get(buf, (size_t)size / sizeof(visor_x86_cpuid_entry), vcpu);
         break;
-    case VISOR__STATE_X86_LAPIC:
-    case VISOR__STATE_X86_APIC_BASE:
-        return visor__lapic_get_state(buf, capacity, vcpu->lapic, piece);
+    case VISOR__STATE_X86_LAPIC: return visor__lapic_get_state(buf, capacity, vcpu->lapic, piece);
+    case VISOR__STATE_X86_APIC_BASE: ret = get_apic_base(buf, vcpu); break;
     case VISOR__STATE_X86_MP_STATE: *(uint32_t *)buf = v->mp_state; break;
     case VISOR__STATE_X86_REGS: haxm_get_regs(buf, v); break;
     case VISOR__STATE_X86_SREGS: ret = haxm_get_sregs(buf, vcpu); break;
     case VISOR__STATE_X86_DEBUGREGS: haxm_get_debugregs(buf, v); break;
-    case VISOR__STATE_X86_FPU: ret = get_fpu(buf, vcpu); break;
-    case VISOR__STATE_X86_XCRS: get_xcrs(buf); break;
+    case VISOR__STATE_X86_FPU: ret = haxm_get_fpu(buf, vcpu); break;
+    case VISOR__STATE_X86_XSAVE: ret = haxm_get_xsave(buf, vcpu); break;
+    case VISOR__STATE_X86_XCRS: haxm_get_xcrs(buf); break;
     case VISOR__STATE_X86_EVENTS: get_events(buf, v); break;
     default: break;
     }
     return ret < 0 ? ret : size;
 }
 
-/* Into the chip, and into the MSR that the guest reads. */
+/* Into the chip, if there is one, and into the MSR that the guest reads. */
 static int set_apic_base(visor_vcpu *vcpu, const void *buf, size_t length)
 {
     visor_x86_msr msr = {.index = HAXM_MSR_APIC_BASE};
@@ -221,6 +150,8 @@ static int set_apic_base(visor_vcpu *vcpu, const void *buf, size_t length)
     if (ret < 0)
         return ret;
     haxm_vcpu_of(vcpu)->apic_base = msr.value;
+    if (vcpu->lapic == NULL)
+        return 0;
     return visor__lapic_set_state(vcpu->lapic, VISOR__STATE_X86_APIC_BASE, buf, length);
 }
 
@@ -253,8 +184,9 @@ int haxm_set_state(visor_vcpu *vcpu, enum visor__state piece, const void *buf, s
     case VISOR__STATE_X86_REGS: return haxm_set_regs(vcpu, buf);
     case VISOR__STATE_X86_SREGS: return haxm_set_sregs(vcpu, buf);
     case VISOR__STATE_X86_DEBUGREGS: return haxm_set_debugregs(vcpu, buf);
-    case VISOR__STATE_X86_FPU: return set_fpu(vcpu, buf);
-    case VISOR__STATE_X86_XCRS: return set_xcrs(buf);
+    case VISOR__STATE_X86_FPU: return haxm_set_fpu(vcpu, buf);
+    case VISOR__STATE_X86_XSAVE: return haxm_set_xsave(vcpu, buf);
+    case VISOR__STATE_X86_XCRS: return haxm_set_xcrs(buf);
     case VISOR__STATE_X86_EVENTS: return set_events(v, buf);
     case VISOR__STATE_X86_NESTED:
         return length == 0 ? 0
