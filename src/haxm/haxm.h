@@ -90,6 +90,7 @@ struct haxm_vcpu {
     uint64_t apic_base; /* as the driver was last seen to have it */
     bool debugging, stepping;
     uint64_t guest_dr[6]; /* the guest's own debug registers meanwhile: DR0-3, 6, 7 */
+    uint64_t seen_dr[6];  /* what the driver had in their place when it was last looked at */
     bool has_state;       /* `state` is what the driver has */
     struct vcpu_state_t state;
 };
@@ -179,7 +180,7 @@ void haxm_get_regs(visor_x86_regs *out, const struct haxm_vcpu *v);
 int haxm_set_regs(visor_vcpu *vcpu, const visor_x86_regs *in);
 int haxm_get_sregs(visor_x86_sregs *out, visor_vcpu *vcpu);
 int haxm_set_sregs(visor_vcpu *vcpu, const visor_x86_sregs *in);
-void haxm_get_debugregs(visor_x86_debugregs *out, const struct haxm_vcpu *v);
+void haxm_get_debugregs(visor_x86_debugregs *out, struct haxm_vcpu *v);
 int haxm_set_debugregs(visor_vcpu *vcpu, const visor_x86_debugregs *in);
 /* What INIT does to registers. */
 int haxm_regs_init(visor_vcpu *vcpu);
@@ -217,5 +218,8 @@ int haxm_get_tsc_hz(uint64_t *out, visor_vcpu *vcpu);
 /* ---- haxm_debug.c ---- */
 
 extern const struct visor__debug_ops haxm_debug_ops;
+/* Takes over what the guest has written to debug registers while they are the debugger's.
+ * v->state has been loaded. */
+void haxm_debug_follow(struct haxm_vcpu *v);
 
 #endif

@@ -19,30 +19,44 @@ static uint64_t control_bits(const visor_breakpoint *breakpoint, unsigned n)
                                         << (16 + 4 * n);
 }
 
-/* Keeps the guest's own debug registers while they are the debugger's. */
-static int keep_registers(visor_vcpu *vcpu)
+/* DR0 to DR3, 6 and 7, as the driver has them. */
+static void registers(uint64_t out[6], const struct vcpu_state_t *s)
 {
-    struct haxm_vcpu *v = haxm_vcpu_of(vcpu);
-    int ret;
-
-    if (v->debugging)
-        return 0;
-    ret = haxm_load(vcpu);
-    if (ret < 0)
-        return ret;
-    v->guest_dr[0] = v->state._dr0, v->guest_dr[1] = v->state._dr1;
-    v->guest_dr[2] = v->state._dr2, v->guest_dr[3] = v->state._dr3;
-    v->guest_dr[4] = v->state._dr6, v->guest_dr[5] = v->state._dr7;
-    return 0;
+    out[0] = s->_dr0, out[1] = s->_dr1, out[2] = s->_dr2, out[3] = s->_dr3;
+    out[4] = s->_dr6;
+    out[5] = s->_dr7;
 }
 
-static int give_registers_back(visor_vcpu *vcpu)
+/* Without breakpoints the driver lets the guest have them, empty. DR6 is the debugger's. */
+void haxm_debug_follow(struct haxm_vcpu *v)
+{
+    uint64_t now[6];
+
+    registers(now, &v->state);
+    for (unsigned i = 0; v->debugging && i < 6; i++) {
+        if (i != 4 && now[i] != v->seen_dr[i])
+            v->guest_dr[i] = v->seen_dr[i] = now[i];
+    }
+}
+
+/* Keeps the guest's own debug registers while they are the debugger's. */
+static int keep_registers(visor_vcpu *vcpu)
 {
     struct haxm_vcpu *v = haxm_vcpu_of(vcpu);
     int ret = haxm_load(vcpu);
 
     if (ret < 0)
         return ret;
+    haxm_debug_follow(v);
+    if (!v->debugging)
+        registers(v->guest_dr, &v->state);
+    return 0;
+}
+
+static int give_registers_back(visor_vcpu *vcpu)
+{
+    struct haxm_vcpu *v = haxm_vcpu_of(vcpu);
+
     v->state._dr0 = v->guest_dr[0], v->state._dr1 = v->guest_dr[1];
     v->state._dr2 = v->guest_dr[2], v->state._dr3 = v->guest_dr[3];
     v->state._dr6 = v->guest_dr[4], v->state._dr7 = v->guest_dr[5];
@@ -80,6 +94,10 @@ static int set_debug(visor_vcpu *vcpu, const visor_debug_config *config)
     v->has_state = false;
     v->debugging = debug.control != 0;
     v->stepping = config->single_step;
+    ret = haxm_load(vcpu);
+    if (ret < 0)
+        return ret;
+    registers(v->seen_dr, &v->state);
     return v->debugging ? 0 : give_registers_back(vcpu);
 }
 

@@ -191,12 +191,13 @@ int haxm_set_sregs(visor_vcpu *vcpu, const visor_x86_sregs *in)
 
 /* ---- debug registers: the guest's, also while breakpoints have the processor's ---- */
 
-void haxm_get_debugregs(visor_x86_debugregs *out, const struct haxm_vcpu *v)
+void haxm_get_debugregs(visor_x86_debugregs *out, struct haxm_vcpu *v)
 {
     const struct vcpu_state_t *s = &v->state;
     const uint64_t own[6] = {s->_dr0, s->_dr1, s->_dr2, s->_dr3, s->_dr6, s->_dr7};
     const uint64_t *from = v->debugging ? v->guest_dr : own;
 
+    haxm_debug_follow(v);
     memcpy(out->db, from, sizeof(out->db));
     out->dr6 = from[4];
     out->dr7 = from[5];
@@ -207,6 +208,7 @@ int haxm_set_debugregs(visor_vcpu *vcpu, const visor_x86_debugregs *in)
     struct haxm_vcpu *v = haxm_vcpu_of(vcpu);
     struct vcpu_state_t *s = &v->state;
 
+    haxm_debug_follow(v);
     if (v->debugging) {
         memcpy(v->guest_dr, in->db, sizeof(in->db));
         v->guest_dr[4] = in->dr6;

@@ -187,6 +187,27 @@ CASE(debug, guest_registers_untouched, "the guest's own debug registers are not 
     CHECK_EQ(got.db[0], 0x5550);
 }
 
+VISOR_GUEST_ASM64(own_registers, "mov dr1, rax; mov rbx, dr1; hlt");
+
+CASE(debug, guest_registers_written, "what the guest writes to its own while it is stepped stays")
+{
+    visor_x86_debugregs got;
+
+    x86_start(
+        g, &(struct x86_setup){
+               .mode = X86_LONG, .load = 0x1000, .code = &own_registers, .regs = {.rax = 0x5551}});
+    NEED(g, DEBUG);
+    CHECK_OK(set_debug(g, true, NULL, 0));
+    RUN_TO(g, DEBUG);
+    CHECK_OK(visor_x86_get_debugregs(&got, g->vcpu));
+    CHECK_EQ(got.db[1], 0x5551);
+    CHECK_OK(set_debug(g, false, NULL, 0));
+    CHECK_OK(visor_x86_get_debugregs(&got, g->vcpu));
+    CHECK_EQ(got.db[1], 0x5551);
+    RUN_TO(g, HLT);
+    CHECK_EQ(x86_regs(g->vcpu).rbx, 0x5551);
+}
+
 VISOR_GUEST_ASM64(with_int3, "nop; int3; nop; hlt");
 
 CASE(debug, software_breakpoint, "the guest's breakpoint instruction stops it, before it executes")
