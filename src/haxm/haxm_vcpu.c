@@ -112,18 +112,43 @@ static bool is_anything_pending(const visor_vcpu *vcpu)
            (vcpu->lapic != NULL && visor__lapic_pending(vcpu->lapic) != 0);
 }
 
+/* What is left of an access that has been answered: NONE, or its next part. */
+static int rest_of_access(visor_vcpu *vcpu)
+{
+    struct haxm_vcpu *v = haxm_vcpu_of(vcpu);
+
+    if (v->between)
+        return haxm_exit_element(vcpu);
+    return v->unsettled ? complete(vcpu) : VISOR_EXIT_NONE;
+}
+
+/* Whether an exit is an access that a chip serves, which then is answered. */
+static bool serve(visor_vcpu *vcpu, int reason)
+{
+    bool served = (reason == VISOR_EXIT_IO || reason == VISOR_EXIT_MMIO) && haxm_chip_access(vcpu);
+
+    if (served)
+        haxm_exit_answer(vcpu);
+    return served;
+}
+
 /* Runs until there is an exit; NONE: `leave` was set. */
 static int run_inside(visor_vcpu *vcpu)
 {
     struct haxm_vcpu *v = haxm_vcpu_of(vcpu);
-    bool leave;
+    bool served = false, leave;
     int ret;
 
     for (;;) {
         leave = false;
         clear_marks(vcpu);
-        if (atomic_exchange(&v->leave, false))
-            return VISOR_EXIT_NONE;
+        if (atomic_exchange(&v->leave, false)) {
+            /* The caller does not know of an access that a chip has served: it is behind. */
+            do
+                ret = served ? rest_of_access(vcpu) : VISOR_EXIT_NONE;
+            while (serve(vcpu, ret));
+            return ret;
+        }
         if (v->between) {
             ret = haxm_exit_element(vcpu);
         } else {
@@ -139,11 +164,8 @@ static int run_inside(visor_vcpu *vcpu)
         }
         if (ret < 0)
             return ret;
-        if ((ret == VISOR_EXIT_IO || ret == VISOR_EXIT_MMIO) && haxm_chip_access(vcpu)) {
-            haxm_exit_answer(vcpu);
-            continue;
-        }
-        if (ret == VISOR_EXIT_NONE || (ret == VISOR_EXIT_HLT && haxm_chip_halt(vcpu)) ||
+        served = serve(vcpu, ret);
+        if (served || ret == VISOR_EXIT_NONE || (ret == VISOR_EXIT_HLT && haxm_chip_halt(vcpu)) ||
             (ret == VISOR_EXIT_INTR && atomic_load(&v->leave)))
             continue;
         return ret;
@@ -195,15 +217,8 @@ static int run(visor_vcpu *vcpu)
 
 static int settle(visor_vcpu *vcpu)
 {
-    struct haxm_vcpu *v = haxm_vcpu_of(vcpu);
-    int ret;
-
     haxm_exit_answer(vcpu);
-    if (v->between)
-        ret = haxm_exit_element(vcpu);
-    else
-        ret = v->unsettled ? complete(vcpu) : VISOR_EXIT_NONE;
-    return report(vcpu, ret);
+    return report(vcpu, rest_of_access(vcpu));
 }
 
 static void kick(visor_vcpu *vcpu)
