@@ -219,6 +219,15 @@ static void inject(struct vcpu_double *v)
                                                       v->tunnel->request_interrupt_window != 0));
 }
 
+/* What a processor enters the guest with is delivered before anything makes it leave again. */
+static bool is_injecting(struct vcpu_double *v)
+{
+    visor_x86_events events;
+
+    SOFT_OK(visor_x86_get_events(&events, v->vcpu));
+    return events.interrupt.injected != 0;
+}
+
 /* Enters the guest, and tells where it is after it left. */
 static int enter(struct vcpu_double *v)
 {
@@ -229,9 +238,11 @@ static int enter(struct vcpu_double *v)
         return VISOR_EXIT_IO;
     }
     inject(v);
-    driver_ticker_enter(v);
-    reason = SOFT_OK(visor_vcpu_run(v->vcpu));
-    driver_ticker_leave(v);
+    do {
+        driver_ticker_enter(v);
+        reason = SOFT_OK(visor_vcpu_run(v->vcpu));
+        driver_ticker_leave(v);
+    } while ((reason == VISOR_EXIT_INTR || reason == VISOR_EXIT_KICKED) && is_injecting(v));
     v->tunnel->ready_for_interrupt_injection = v->pending_count == 0 && is_ready(v);
     return reason;
 }
