@@ -23,7 +23,7 @@ extern const char resume_code[], resume_end[], resume_divide[], resume_debug[], 
  * What QEMU does unlike processors is left out: a page fault of an addition to memory is one of a
  * read there, and the last instruction of x87 is not kept.
  *
- * R12: random numbers. R13: the result so far. R14: rounds to go. R15: bit 0 chips, bit 1 AVX.
+ * R12: random numbers. R13: the result so far. R14: rounds to go. R15: RESUME_CHIPS and the like.
  * 0x30000 to 0x38000: data. 0x3f000: interrupts by PIT, timer, line; 0x90000: not always mapped.
  */
 __asm__(
@@ -98,9 +98,11 @@ __asm__(
     "mov ecx, 0xc0000102; rdmsr; add eax, r12d; and edx, 0x7fff; wrmsr\n"
     "swapgs; mov ecx, 0xc0000101; rdmsr; add r13d, eax; swapgs\n"
     "sidt [0x3f100]; add r13w, [0x3f100]; str eax; add r13, rax; mov rax, cr0; add r13, rax\n"
+    "test r15d, 4; jz 4f\n"
     "mov rax, r12; shr rax, 61; mov cr8, rax; mov rax, cr8; add r13, rax\n"
     "xor eax, eax; mov cr8, rax\n"
     "mov dr1, r12; mov rax, dr1; add r13, rax\n"
+    "4:\n"
     /* 32-bit code */
     "test r12d, 0x10000; jz 5f\n"
     "mov [0x3f120], rsp\n"
@@ -213,15 +215,11 @@ static void fill(uint8_t *ram, uint64_t seed)
         machine_put(ram + DATA + i, dice_roll(&dice), 8);
 }
 
-const char *resume_guest_start(struct machine *machine, uint64_t seed, unsigned rounds, bool chips,
-                               bool avx)
+const char *resume_guest_start(struct machine *machine, uint64_t seed, unsigned rounds,
+                               unsigned features)
 {
-    const visor_x86_regs regs = {.rip = CODE,
-                                 .rsp = STACK,
-                                 .r12 = seed,
-                                 .r14 = rounds,
-                                 .r15 = (uint64_t)chips | (uint64_t)avx << 1,
-                                 .rflags = 2};
+    const visor_x86_regs regs = {
+        .rip = CODE, .rsp = STACK, .r12 = seed, .r14 = rounds, .r15 = features, .rflags = 2};
     const visor_x86_segment data = {.selector = 0x2b,
                                     .limit = 0xffffffff,
                                     .type = 3,
@@ -237,6 +235,7 @@ const char *resume_guest_start(struct machine *machine, uint64_t seed, unsigned 
         {.index = 0xc0000084, .value = 0x700},
         {.index = 0xc0000102, .value = seed >> 20},
     };
+    const bool avx = (features & RESUME_AVX) != 0;
     visor_x86_sregs s;
 
     fill(machine->ram, seed);
@@ -254,8 +253,9 @@ const char *resume_guest_start(struct machine *machine, uint64_t seed, unsigned 
     s.idt = (visor_x86_table){.base = IDT, .limit = 0xfff};
     s.cr0 = 0x80000033; /* PG NE ET MP PE */
     s.cr3 = PML4;
-    s.cr4 = 0x50628; /* OSXSAVE FSGSBASE OSXMMEXCPT OSFXSR PAE DE */
-    s.efer = 0x501;  /* LMA LME SCE */
+    s.cr4 = 0x10628;             /* FSGSBASE OSXMMEXCPT OSFXSR PAE DE */
+    s.cr4 |= avx ? 1u << 18 : 0; /* OSXSAVE */
+    s.efer = 0x501;              /* LMA LME SCE */
     if (visor_x86_set_sregs(machine->vcpu, &s) < 0 ||
         visor_x86_set_regs(machine->vcpu, &regs) < 0 ||
         visor_x86_set_msrs(machine->vcpu, msrs, sizeof(msrs) / sizeof(msrs[0])) < 0 ||
@@ -271,5 +271,8 @@ bool resume_guest_handles(uint64_t rip)
 
 bool resume_guest_is_over(uint64_t rip)
 {
-    return rip >= address_of(resume_last) && !resume_guest_handles(rip);
+    /* A step leaves a trap behind that may come when all is over. */
+    return rip >= address_of(resume_last) &&
+           (!resume_guest_handles(rip) ||
+            (rip >= address_of(resume_debug) && rip < address_of(resume_int3)));
 }

@@ -20,9 +20,14 @@
 #define RESUME_LOWER 0x518u
 #define RESUME_LINE  10u
 
+/* What the guest has, and uses. */
+#define RESUME_CHIPS 1u
+#define RESUME_AVX   2u
+#define RESUME_REGS  4u /* CR8 and debug registers */
+
 /* Puts the guest into a new machine; NULL: fine. */
-const char *resume_guest_start(struct machine *machine, uint64_t seed, unsigned rounds, bool chips,
-                               bool avx);
+const char *resume_guest_start(struct machine *machine, uint64_t seed, unsigned rounds,
+                               unsigned features);
 /* Whether RIP is in a handler of the guest's. */
 bool resume_guest_handles(uint64_t rip);
 /* Whether it has possibly switched interrupts off for the last time. */
