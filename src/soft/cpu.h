@@ -336,6 +336,7 @@ struct soft_cpu {
     uint8_t shadow;      /* SOFT_SHADOW_...: the next instruction is not interrupted */
     uint8_t step_shadow; /* what it was before the instruction that is being stepped over */
     uint32_t step_rf;
+    bool step_trap;   /* whether #DB follows the instruction that is being stepped over */
     bool irq_waiting; /* an interrupt has to be injected as soon as one can be */
     bool halted;
     bool dead; /* triple fault */

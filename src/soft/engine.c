@@ -210,10 +210,10 @@ static _Noreturn void fetch_from_device(struct soft_cpu *cpu)
 /* Executes one instruction, with what has to be seen after each of them. */
 static void step(struct soft_cpu *cpu)
 {
-    bool trap = (cpu->eflags & SOFT_TF) != 0;
     const struct soft_block *block;
 
     look(cpu, true);
+    cpu->step_trap = (cpu->eflags & SOFT_TF) != 0;
     cpu->step_once = false;
     cpu->step_shadow = cpu->shadow;
     cpu->step_rf = cpu->eflags & SOFT_RF;
@@ -227,7 +227,7 @@ static void step(struct soft_cpu *cpu)
     execute(cpu, block);
     look(cpu, false);
     /* Not after MOV SS and POP SS (SDM vol. 3A, 6.8.3). */
-    if (trap && cpu->shadow != SOFT_SHADOW_SS && cpu->event.kind == SOFT_EVENT_NONE)
+    if (cpu->step_trap && cpu->shadow != SOFT_SHADOW_SS && cpu->event.kind == SOFT_EVENT_NONE)
         soft_event_trap(cpu, SOFT_DR6_BS);
 }
 

@@ -199,6 +199,8 @@ static inline const struct soft_uop *repeat(struct soft_cpu *cpu, const struct s
                                             uint64_t (*once)(struct soft_cpu *,
                                                              const struct soft_uop *, uint64_t))
 {
+    /* Stepping sees each iteration. */
+    const bool single = (cpu->mode & SOFT_IN_SINGLE) != 0;
     unsigned how = op->aux2 & 3u;
     uint64_t count, slice = SLICE;
 
@@ -216,12 +218,11 @@ static inline const struct soft_uop *repeat(struct soft_cpu *cpu, const struct s
             soft_leave(cpu, op, SOFT_LEAVE_AGAIN);
         }
         slice--;
-        advance(cpu, op, SOFT_RCX, -(int64_t)once(cpu, op, count));
+        advance(cpu, op, SOFT_RCX, -(int64_t)once(cpu, op, single ? 1 : count));
         soft_access_commit(cpu);
         if (how != SOFT_REP && soft_zf(cpu) != (how == SOFT_REPE))
             break;
-        /* Stepping sees each iteration. */
-        if ((cpu->mode & SOFT_IN_SINGLE) != 0 && cut(cpu->r[SOFT_RCX], op->src2) != 0) {
+        if (single && cut(cpu->r[SOFT_RCX], op->src2) != 0) {
             cpu->rip = soft_rip(cpu, op);
             return NULL;
         }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Ports, interrupts flags, control registers, MSRs, CPUID, caches. */
 #include "soft/debug.h"
+#include "soft/event.h"
 #include "soft/flags.h"
 #include "soft/machine.h"
 #include "soft/memory.h"
@@ -660,6 +661,16 @@ static void set_flat(struct soft_cpu *cpu, uint16_t cs, uint16_t ss, unsigned cp
     soft_set_cs(cpu, &code, cpl);
 }
 
+/* SYSCALL and SYSRET look at TF when they are done: a kernel whose mask has it is not stepped, and
+ * a program that is gets its #DB as if SYSCALL had just completed (what went wrong in Linux's KVM
+ * where it did not: CVE-2017-7518). */
+static void trap_behind(struct soft_cpu *cpu)
+{
+    cpu->step_trap = false;
+    if ((cpu->eflags & SOFT_TF) != 0)
+        soft_event_trap(cpu, SOFT_DR6_BS);
+}
+
 SOFT_HANDLER(soft_op_syscall)
 {
     if ((cpu->efer & SOFT_EFER_SCE) == 0 || !soft_is_64(cpu))
@@ -670,6 +681,7 @@ SOFT_HANDLER(soft_op_syscall)
     soft_set_eflags(cpu, soft_eflags(cpu) & ~((uint32_t)cpu->fmask | SOFT_RF));
     set_flat(cpu, (uint16_t)(cpu->star >> 32 & 0xfffc), (uint16_t)((cpu->star >> 32 & 0xfffc) + 8),
              0, true);
+    trap_behind(cpu);
     return NULL;
 }
 
@@ -688,6 +700,7 @@ SOFT_HANDLER(soft_op_sysret)
     soft_set_eflags(cpu, ((uint32_t)cpu->r[11] & 0x3c7fd7) | 2);
     cpu->rip = wide ? rip : (uint32_t)rip;
     set_flat(cpu, (uint16_t)((base + (wide ? 16 : 0)) | 3), (uint16_t)((base + 8) | 3), 3, wide);
+    trap_behind(cpu);
     return NULL;
 }
 

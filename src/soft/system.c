@@ -130,13 +130,36 @@ void soft_set_cr3(struct soft_cpu *cpu, const struct soft_uop *op, uint64_t valu
     soft_tlb_flush(cpu, false);
 }
 
+/* Bits of features that CPUID does not tell of are reserved. */
+static uint64_t hidden_cr4(const struct soft_cpu *cpu)
+{
+    static const struct {
+        uint64_t cr4;
+        uint8_t leaf, reg, bit; /* reg: EBX, ECX */
+    } rows[] = {
+        {SOFT_CR4_PCIDE, 1, 1, 17}, {SOFT_CR4_OSXSAVE, 1, 1, 26}, {SOFT_CR4_FSGSBASE, 7, 0, 0},
+        {SOFT_CR4_SMEP, 7, 0, 7},   {SOFT_CR4_SMAP, 7, 0, 20},    {SOFT_CR4_UMIP, 7, 1, 2},
+        {SOFT_CR4_LA57, 7, 1, 16},
+    };
+    uint64_t hidden = 0;
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const visor_x86_cpuid_entry *leaf = soft_cpuid_find(cpu, rows[i].leaf, 0);
+        const bool is_there = leaf != NULL && leaf->function == rows[i].leaf;
+
+        if (!is_there || ((rows[i].reg == 0 ? leaf->ebx : leaf->ecx) >> rows[i].bit & 1) == 0)
+            hidden |= rows[i].cr4;
+    }
+    return hidden;
+}
+
 void soft_set_cr4(struct soft_cpu *cpu, const struct soft_uop *op, uint64_t value)
 {
     const uint64_t paging = SOFT_CR4_PSE | SOFT_CR4_PAE | SOFT_CR4_PGE | SOFT_CR4_PCIDE |
                             SOFT_CR4_SMEP | SOFT_CR4_SMAP | SOFT_CR4_LA57;
     uint64_t changed = cpu->cr4 ^ value;
 
-    if ((value & ~SOFT_CR4_ALL) != 0)
+    if ((value & ~SOFT_CR4_ALL) != 0 || (changed & value & hidden_cr4(cpu)) != 0)
         refuse(cpu, op);
     if (soft_is_long(cpu) && ((value & SOFT_CR4_PAE) == 0 || (changed & SOFT_CR4_LA57) != 0))
         refuse(cpu, op);
