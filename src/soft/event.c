@@ -72,7 +72,7 @@ void soft_event_trap(struct soft_cpu *cpu, uint64_t dr6)
 
 /* RF is set for faults, so that an instruction breakpoint is not hit again (SDM vol. 3B, 17.3.1.1);
  * #DB that come here are traps. */
-static uint64_t pushed_flags(const struct soft_cpu *cpu)
+uint64_t soft_event_flags(const struct soft_cpu *cpu)
 {
     const struct soft_event *event = &cpu->event;
     bool fault = event->kind == SOFT_EVENT_EXCEPTION && event->vector != SOFT_DB &&
@@ -159,7 +159,7 @@ static void deliver_long(struct soft_cpu *cpu)
     stack.sp &= ~UINT64_C(15);
     soft_stack_push(&stack, old_ss.selector, 8);
     soft_stack_push(&stack, cpu->r[SOFT_RSP], 8);
-    soft_stack_push(&stack, pushed_flags(cpu), 8);
+    soft_stack_push(&stack, soft_event_flags(cpu), 8);
     soft_stack_push(&stack, cpu->seg[SOFT_SEG_CS].selector, 8);
     soft_stack_push(&stack, cpu->rip, 8);
     if (cpu->event.has_error)
@@ -213,7 +213,7 @@ static void deliver_protected(struct soft_cpu *cpu)
         soft_stack_push(&stack, cpu->seg[SOFT_SEG_SS].selector, size);
         soft_stack_push(&stack, cpu->r[SOFT_RSP], size);
     }
-    soft_stack_push(&stack, pushed_flags(cpu), size);
+    soft_stack_push(&stack, soft_event_flags(cpu), size);
     soft_stack_push(&stack, cpu->seg[SOFT_SEG_CS].selector, size);
     soft_stack_push(&stack, cpu->rip, size);
     if (cpu->event.has_error)

@@ -12,6 +12,8 @@
 /* Makes it the next event. If another is being delivered, both become a double fault, or the end.
  */
 void soft_event_raise(struct soft_cpu *cpu, const struct soft_event *event);
+/* The flags that what is being delivered saves, on a stack or in a TSS. */
+uint64_t soft_event_flags(const struct soft_cpu *cpu);
 /* #DB behind an instruction. */
 void soft_event_trap(struct soft_cpu *cpu, uint64_t dr6);
 /* Delivers cpu->event. Raises what goes wrong. */

@@ -3,6 +3,7 @@
  * responsible; from the load of the segment registers on, faults are the new task's. */
 #include <string.h>
 
+#include "soft/event.h"
 #include "soft/flags.h"
 #include "soft/segment.h"
 #include "soft/stack.h"
@@ -84,66 +85,95 @@ static void set_busy(struct soft_cpu *cpu, const struct soft_uop *op, uint16_t s
     soft_write_as(cpu, op, d.address + 5, &byte, 1, SOFT_AS_KERNEL);
 }
 
-static void load_ldt(struct soft_cpu *cpu, uint16_t selector)
+/*
+ * What was wrong with a segment of the new task: vector and error code; 0: nothing. It comes true
+ * when the switch is complete: "the processor completes the task switch (without performing
+ * additional access and segment availability checks) and generates the appropriate exception" (SDM
+ * vol. 3A, 7.3). So what can be loaded is, and a handler has a stack.
+ */
+typedef uint32_t fault;
+
+static fault fault_of(enum soft_vector vector, uint16_t selector)
+{
+    return (uint32_t)vector << 16 | (selector & 0xfffcu);
+}
+
+static fault load_ldt(struct soft_cpu *cpu, uint16_t selector)
 {
     struct soft_descriptor d;
 
     cpu->ldt = (visor_x86_segment){.selector = selector, .type = SOFT_TYPE_LDT, .unusable = 1};
     if ((selector & 0xfffc) == 0)
-        return;
-    if ((selector & 4) != 0)
-        soft_raise_error(cpu, NULL, SOFT_TS, selector & 0xfffcu);
-    soft_descriptor_read(&d, cpu, NULL, selector, SOFT_TS);
-    if (soft_desc_s(&d) || soft_desc_type(&d) != SOFT_TYPE_LDT || !soft_desc_present(&d))
-        soft_raise_error(cpu, NULL, SOFT_TS, selector & 0xfffcu);
+        return 0;
+    if ((selector & 4) != 0 || !soft_descriptor_read(&d, cpu, NULL, selector, 0) ||
+        soft_desc_s(&d) || soft_desc_type(&d) != SOFT_TYPE_LDT || !soft_desc_present(&d))
+        return fault_of(SOFT_TS, selector);
     soft_segment_unpack(&cpu->ldt, &d, selector);
+    return 0;
 }
 
-static void load_code(struct soft_cpu *cpu, uint16_t selector)
+static fault load_code(struct soft_cpu *cpu, uint16_t selector)
 {
     unsigned rpl = selector & 3;
     struct soft_descriptor d;
     visor_x86_segment cs;
 
-    if ((selector & 0xfffc) == 0)
-        soft_raise_error(cpu, NULL, SOFT_TS, 0);
-    soft_descriptor_read(&d, cpu, NULL, selector, SOFT_TS);
-    if (!soft_desc_is_code(&d) ||
+    if ((selector & 0xfffc) == 0 || !soft_descriptor_read(&d, cpu, NULL, selector, 0) ||
+        !soft_desc_is_code(&d) ||
         (soft_desc_is_conforming_code(&d) ? soft_desc_dpl(&d) > rpl : soft_desc_dpl(&d) != rpl))
-        soft_raise_error(cpu, NULL, SOFT_TS, selector & 0xfffcu);
+        return fault_of(SOFT_TS, selector);
     if (!soft_desc_present(&d))
-        soft_raise_error(cpu, NULL, SOFT_NP, selector & 0xfffcu);
+        return fault_of(SOFT_NP, selector);
     soft_descriptor_access(&d, cpu, NULL);
     soft_segment_unpack(&cs, &d, selector);
     soft_set_cs(cpu, &cs, rpl);
+    return 0;
 }
 
-static void load_data(struct soft_cpu *cpu, unsigned which, uint16_t selector)
+static fault load_stack(struct soft_cpu *cpu, uint16_t selector, unsigned cpl)
+{
+    struct soft_descriptor d;
+
+    if ((selector & 0xfffc) == 0 || !soft_descriptor_read(&d, cpu, NULL, selector, 0) ||
+        (selector & 3) != cpl || !soft_desc_s(&d) || soft_desc_is_code(&d) ||
+        (soft_desc_type(&d) & SOFT_TYPE_WRITABLE) == 0 || soft_desc_dpl(&d) != cpl)
+        return fault_of(SOFT_TS, selector);
+    if (!soft_desc_present(&d))
+        return fault_of(SOFT_SS_FAULT, selector);
+    soft_descriptor_access(&d, cpu, NULL);
+    soft_segment_unpack(&cpu->seg[SOFT_SEG_SS], &d, selector);
+    return 0;
+}
+
+static fault load_data(struct soft_cpu *cpu, unsigned which, uint16_t selector)
 {
     struct soft_descriptor d;
 
     if ((selector & 0xfffc) == 0)
-        return;
-    soft_descriptor_read(&d, cpu, NULL, selector, SOFT_TS);
-    if (!soft_desc_s(&d) ||
+        return 0;
+    if (!soft_descriptor_read(&d, cpu, NULL, selector, 0) || !soft_desc_s(&d) ||
         (soft_desc_is_code(&d) && (soft_desc_type(&d) & SOFT_TYPE_WRITABLE) == 0) ||
         (!soft_desc_is_conforming_code(&d) &&
          (soft_desc_dpl(&d) < soft_cpl(cpu) || soft_desc_dpl(&d) < (selector & 3u))))
-        soft_raise_error(cpu, NULL, SOFT_TS, selector & 0xfffcu);
+        return fault_of(SOFT_TS, selector);
     if (!soft_desc_present(&d))
-        soft_raise_error(cpu, NULL, SOFT_NP, selector & 0xfffcu);
+        return fault_of(SOFT_NP, selector);
     soft_descriptor_access(&d, cpu, NULL);
     soft_segment_unpack(&cpu->seg[which], &d, selector);
+    return 0;
 }
 
 static void load_segments(struct soft_cpu *cpu, const struct task *task)
 {
+    static const uint8_t data[] = {SOFT_SEG_ES, SOFT_SEG_DS, SOFT_SEG_FS, SOFT_SEG_GS};
+    fault faults[7] = {0};
+
     for (unsigned i = 0; i < SOFT_SEGMENTS; i++) {
         cpu->seg[i] = (visor_x86_segment){.selector = task->segment[i], .unusable = 1};
         if (i == SOFT_SEG_SS)
             cpu->seg[i].dpl = task->segment[SOFT_SEG_CS] & 3;
     }
-    load_ldt(cpu, task->ldt);
+    faults[0] = load_ldt(cpu, task->ldt);
     if (soft_is_vm86(cpu)) {
         for (unsigned i = 0; i < SOFT_SEGMENTS; i++)
             soft_segment_set_real(cpu, i, task->segment[i]);
@@ -151,22 +181,25 @@ static void load_segments(struct soft_cpu *cpu, const struct task *task)
     } else {
         unsigned cpl = task->segment[SOFT_SEG_CS] & 3;
 
-        load_code(cpu, task->segment[SOFT_SEG_CS]);
-        soft_stack_segment(&cpu->seg[SOFT_SEG_SS], cpu, NULL, task->segment[SOFT_SEG_SS], cpl,
-                           SOFT_TS);
-        load_data(cpu, SOFT_SEG_DS, task->segment[SOFT_SEG_DS]);
-        load_data(cpu, SOFT_SEG_ES, task->segment[SOFT_SEG_ES]);
-        load_data(cpu, SOFT_SEG_FS, task->segment[SOFT_SEG_FS]);
-        load_data(cpu, SOFT_SEG_GS, task->segment[SOFT_SEG_GS]);
+        faults[1] = load_code(cpu, task->segment[SOFT_SEG_CS]);
+        faults[2] = load_stack(cpu, task->segment[SOFT_SEG_SS], cpl);
+        for (unsigned i = 0; i < sizeof(data); i++)
+            faults[3 + i] = load_data(cpu, data[i], task->segment[data[i]]);
     }
     soft_mode_update(cpu);
+    for (unsigned i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
+        if (faults[i] != 0)
+            soft_raise_error(cpu, NULL, (enum soft_vector)(faults[i] >> 16), faults[i] & 0xffff);
+    }
 }
 
 void soft_task_switch(struct soft_cpu *cpu, const struct soft_uop *op, uint16_t selector,
                       enum soft_task_reason reason, uint64_t next, const uint32_t *error)
 {
     enum soft_vector vector = reason == SOFT_TASK_IRET ? SOFT_TS : SOFT_GP;
-    uint32_t flags = soft_eflags(cpu), code = selector & 0xfffcu;
+    uint32_t flags =
+        (uint32_t)(reason == SOFT_TASK_EVENT ? soft_event_flags(cpu) : soft_eflags(cpu));
+    uint32_t code = selector & 0xfffcu;
     uint16_t old = cpu->tr.selector;
     const struct layout *layout;
     struct soft_descriptor d;
@@ -210,7 +243,7 @@ void soft_task_switch(struct soft_cpu *cpu, const struct soft_uop *op, uint16_t 
     soft_set_eflags(cpu, task.eflags);
     cpu->rip = task.eip;
     for (unsigned i = 0; i < 8; i++)
-        cpu->r[i] = layout->size == 4 ? task.r[i] : 0xffff0000u | task.r[i];
+        cpu->r[i] = task.r[i];    /* the upper halves are undefined after a TSS of 16 bits */
     cpu->dr7 &= ~UINT64_C(0x155); /* local breakpoints (SDM vol. 3B, 17.2.4) */
     cpu->block = NULL;
     load_segments(cpu, &task);

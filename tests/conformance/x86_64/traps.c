@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* #DB behind instructions that are more than one step, and faults instead of a trap. */
+/* #DB behind instructions that are more than one step, faults instead of a trap, and task switches.
+ */
 #include "x86.h"
 
 #define IDT    0x12000u
@@ -167,4 +168,97 @@ CASE(traps, hidden_feature, "a bit of CR4 whose feature CPUID does not tell of i
     RUN_TO(g, HLT);
     CHECK_EQ(x86_regs(g->vcpu).rbx, 13);
     CHECK_EQ(x86_sregs(g->vcpu).cr4 & SMEP, 0);
+}
+
+/* ---- tasks: SDM vol. 3A, 7.3 ---- */
+
+#define GDT      0x11000u
+#define NEW_TSS  0x13100u
+#define DATA     0x18u /* selectors */
+#define OLD_TASK 0x20u
+#define NEW_TASK 0x28u
+
+VISOR_GUEST_ASM32(to_task, ".byte 0xea, 0, 0, 0, 0, 0x28, 0" /* ljmp $0x28, $0 */);
+VISOR_GUEST_ASM32(undefined, "ud2");
+VISOR_GUEST_ASM32(on_task_fault, "pop eax; pop ebx; pop ecx; hlt");
+VISOR_GUEST_ASM32(task, "nop; nop; hlt");
+
+/* A task at DONE, with the stack at 0x900; and handlers of all vectors at ON_DB. */
+static void start_with_task(struct guest *g, const struct code *code)
+{
+    const uint64_t gdt[] = {0,
+                            0,
+                            0x00cf9b000000ffffu,
+                            0x00cf93000000ffffu,
+                            0x00008b0000000067u | (uint64_t)TSS << 16,
+                            0x0000890000000067u | (uint64_t)NEW_TSS << 16};
+    const uint64_t gate = ON_DB | (uint64_t)X86_CODE_SELECTOR << 16 | UINT64_C(0x8e00) << 32;
+    visor_x86_sregs sregs;
+
+    x86_start(g, &(struct x86_setup){.mode = X86_PROTECTED,
+                                     .ram = 0x20000,
+                                     .load = 0x1000,
+                                     .code = code,
+                                     .idt = IDT,
+                                     .regs = {.rsp = 0x700}});
+    put(g, GDT, gdt, sizeof(gdt));
+    put(g, DONE, task.bytes, task.length);
+    put(g, ON_DB, on_task_fault.bytes, on_task_fault.length);
+    for (unsigned i = 0; i < 32; i++)
+        poke(g, IDT + 8 * i, gate, 8);
+    poke(g, NEW_TSS + 32, DONE, 4);
+    poke(g, NEW_TSS + 36, 2, 4);
+    poke(g, NEW_TSS + 56, 0x900, 4);
+    for (unsigned i = 0; i < 6; i++)
+        poke(g, NEW_TSS + 72 + 4 * i, i == 1 ? X86_CODE_SELECTOR : DATA, 4);
+    sregs = x86_sregs(g->vcpu);
+    /* Without CD and NW: where KVM hides them from the processor, it misses what a task switch does
+     * to CR0. */
+    sregs.cr0 &= ~UINT64_C(0x60000000);
+    sregs.gdt = (visor_x86_table){.base = GDT, .limit = sizeof(gdt) - 1};
+    sregs.tr = (visor_x86_segment){
+        .base = TSS, .limit = 0x67, .selector = OLD_TASK, .type = 11, .present = 1};
+    x86_set_sregs(g->vcpu, &sregs);
+}
+
+/* A fault of the new task, when the switch is complete: with its stack. */
+static void expect_task_fault(struct guest *g, uint64_t error)
+{
+    RUN_TO(g, HLT);
+    CHECK_EQ(x86_regs(g->vcpu).rip, ON_DB + on_task_fault.length);
+    CHECK_EQ(x86_regs(g->vcpu).rax & 0xffff, error);
+    CHECK_EQ(x86_regs(g->vcpu).rsp, 0x900 - 4);
+    CHECK_EQ(x86_sregs(g->vcpu).tr.selector, NEW_TASK);
+    CHECK((x86_sregs(g->vcpu).cr0 & 8) != 0); /* TS */
+    CHECK_EQ(peek(g, GDT + OLD_TASK + 5, 1), 0x89);
+    CHECK_EQ(peek(g, GDT + NEW_TASK + 5, 1), 0x8b);
+}
+
+CASE(traps, task_bad_code, "a task whose code segment is none: #TS, on the task's own stack")
+{
+    start_with_task(g, &to_task);
+    poke(g, NEW_TSS + 76, DATA, 4);
+    expect_task_fault(g, DATA);
+    CHECK_EQ(x86_regs(g->vcpu).rcx & 0xffff, DATA);
+}
+
+CASE(traps, task_bad_data, "a task whose FS is beyond the GDT: #TS")
+{
+    start_with_task(g, &to_task);
+    poke(g, NEW_TSS + 88, 0x30, 4);
+    expect_task_fault(g, 0x30);
+    CHECK_EQ(x86_sregs(g->vcpu).es.selector, DATA);
+}
+
+CASE(traps, task_gate, "a task handles an exception: the old one is kept, with RF")
+{
+    start_with_task(g, &undefined);
+    poke(g, IDT + 8 * 6, (uint64_t)NEW_TASK << 16 | UINT64_C(0x8500) << 32, 8);
+    RUN_TO(g, HLT);
+    CHECK_EQ(x86_regs(g->vcpu).rip, DONE + task.length);
+    CHECK_EQ(x86_regs(g->vcpu).rflags & 0x4000, 0x4000); /* NT */
+    CHECK_EQ(peek(g, NEW_TSS, 2), OLD_TASK);
+    CHECK_EQ(peek(g, TSS + 32, 4), 0x1000);
+    CHECK_EQ(peek(g, TSS + 36, 4), 0x10002);
+    CHECK_EQ(peek(g, GDT + OLD_TASK + 5, 1), 0x8b);
 }
