@@ -37,7 +37,8 @@ void visor__os_wait(atomic_uint *word, unsigned seen);
 void visor__os_wake(atomic_uint *word);
 
 /* ---- time ---- */
-uint64_t visor__os_now_ns(void); /* monotonic */
+uint64_t visor__os_now_ns(void);      /* monotonic */
+uint64_t visor__os_calendar_ns(void); /* since 1970, UTC */
 
 /* Calls ring(context) on a thread of its own, once, `ns` from now; unless it is stopped before. */
 int visor__alarm_start(struct visor__alarm *alarm, uint64_t ns, void (*ring)(void *context),

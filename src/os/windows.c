@@ -103,6 +103,17 @@ uint64_t visor__os_now_ns(void)
     return ticks / hz * NS_PER_S + ticks % hz * NS_PER_S / hz;
 }
 
+uint64_t visor__os_calendar_ns(void)
+{
+    FILETIME now;
+
+    /* In units of 100 ns, since 1601. */
+    GetSystemTimePreciseAsFileTime(&now);
+    return (((uint64_t)now.dwHighDateTime << 32 | now.dwLowDateTime) -
+            UINT64_C(116444736000000000)) *
+           100;
+}
+
 static void alarm_main(void *argument)
 {
     struct visor__alarm *alarm = argument;

@@ -247,12 +247,14 @@ enum soft_msr_result soft_msr_write(struct soft_cpu *cpu, uint32_t index, uint64
         cpu->tsc_offset += by;
         if (by_guest)
             cpu->tsc_adjust += by;
+        atomic_fetch_or(&cpu->attention, SOFT_LOOK_INTERRUPT); /* for clocks that follow it */
         return SOFT_MSR_DONE;
     }
     case MSR_TSC_ADJUST:
         if (by_guest)
             cpu->tsc_offset += value - cpu->tsc_adjust;
         cpu->tsc_adjust = value;
+        atomic_fetch_or(&cpu->attention, SOFT_LOOK_INTERRUPT);
         return SOFT_MSR_DONE;
     case MSR_EFER: return set_efer(cpu, value, by_guest);
     case MSR_PAT:

@@ -55,14 +55,22 @@ static int64_t hv_cap(visor_hypervisor *hv, visor_cap cap)
 
 static int hv_x86_cpuid(visor_x86_cpuid_entry *out, size_t capacity, visor_hypervisor *hv)
 {
+    size_t count = soft_cpuid_supported(out, capacity);
+
     (void)hv;
-    return (int)soft_cpuid_supported(out, capacity);
+    count += count < capacity ? soft_clock_cpuid(out + count, capacity - count)
+                              : soft_clock_cpuid(NULL, 0);
+    return (int)count;
 }
 
 static int hv_x86_msr_list(uint32_t *out, size_t capacity, visor_hypervisor *hv)
 {
+    size_t count = soft_msr_list(out, capacity);
+
     (void)hv;
-    return (int)soft_msr_list(out, capacity);
+    count += count < capacity ? soft_clock_msr_list(out + count, capacity - count)
+                              : soft_clock_msr_list(NULL, 0);
+    return (int)count;
 }
 
 static const struct visor__hv_ops hv_ops = {
@@ -111,5 +119,6 @@ const struct visor_backend visor__soft_backend = {
     .coalesce = &soft_coalesce_ops,
     .dirty = &soft_dirty_ops,
     .debug = &soft_debug_ops,
+    .clock = &soft_clock_ops,
     .x86 = &x86_ops,
 };

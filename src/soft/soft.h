@@ -5,6 +5,7 @@
  *   soft.c         opening, capabilities, the backend structure
  *   soft_vm.c      memory, dirty log, MSR exits, clock
  *   soft_chip.c    the machine's own interrupt chips
+ *   soft_clock.c   the paravirtual clock
  *   soft_coalesce.c  collected writes
  *   soft_ticker.c  ends runs now and then
  *   soft_vcpu.c    running, settling, interrupts from the caller
@@ -41,9 +42,19 @@ struct soft_coalesce {
     size_t first, count;
 };
 
+/* The paravirtual clock. The machine's lock is for at and ns. */
+struct soft_clock {
+    uint64_t at, ns; /* it said ns when the machine's counter was at */
+    uint32_t multiplier;
+    int8_t shift;
+    atomic_uint generation; /* of the two, never 0 */
+    uint64_t wall_msr;
+};
+
 struct soft_vm {
     struct soft_machine machine;
     struct soft_coalesce collected;
+    struct soft_clock clock;
     visor_vm *vm;
     visor_x86_msr_range msr_ranges[16];
     size_t msr_range_count;
@@ -59,6 +70,12 @@ struct soft_vcpu {
     bool irq_soft;    /* it is an INT instruction's, which is complete */
     uint8_t irq_vector;
     bool inside; /* counted in machine->inside */
+    struct {
+        uint64_t msr;        /* where the guest has its page; bit 0: it has one */
+        uint64_t tsc_offset; /* in the page */
+        unsigned generation; /* in the page; 0: none */
+        bool paused;         /* to be told to the guest */
+    } clock;
 };
 
 static inline struct soft_hv *soft_hv_of(const visor_hypervisor *hv)
@@ -100,6 +117,25 @@ extern const struct visor__dirty_ops soft_dirty_ops;
 int soft_set_msr_exits(visor_vm *vm, const visor_x86_msr_range *ranges, size_t count, bool unknown);
 int soft_set_bus_lock_exits(visor_vm *vm, bool on);
 int soft_set_platform_info(visor_vm *vm, bool on);
+
+/* ---- soft_clock.c ---- */
+
+extern const struct visor__clock_ops soft_clock_ops;
+/* Once the machine has its counter. */
+void soft_clock_init(struct soft_vm *soft);
+/* The machine's counter. */
+uint64_t soft_clock_ticks(const struct soft_vm *soft);
+/* Before guest code is executed: writes the vCPU's page if something in it has changed. */
+void soft_clock_publish(visor_vcpu *vcpu);
+/* The clock's MSRs. False: it is none of them. */
+bool soft_clock_read_msr(uint64_t *out, const visor_vcpu *vcpu, uint32_t index);
+bool soft_clock_write_msr(visor_vcpu *vcpu, uint32_t index, uint64_t value, bool by_guest);
+size_t soft_clock_msr_list(uint32_t *out, size_t capacity);
+int soft_clock_paused(visor_vcpu *vcpu);
+/* After INIT. */
+void soft_clock_reset(visor_vcpu *vcpu);
+/* The leaves that announce it. */
+size_t soft_clock_cpuid(visor_x86_cpuid_entry *out, size_t capacity);
 
 /* ---- soft_coalesce.c ---- */
 

@@ -63,7 +63,10 @@ static bool access_msr(const struct soft_vm *soft, struct soft_cpu *cpu, struct 
     if (devices->msr_exits != NULL &&
         devices->msr_exits(devices->context, cpu, index, access->is_write))
         return false;
-    if (lapic != NULL) {
+    if (access->is_write ? soft_clock_write_msr(cpu->vcpu, index, access->value, true)
+                         : soft_clock_read_msr(&access->value, cpu->vcpu, index)) {
+        result = VISOR__MSR_DONE;
+    } else if (lapic != NULL) {
         result = access->is_write ? visor__lapic_write_msr(lapic, index, access->value, true)
                                   : visor__lapic_read_msr(&access->value, lapic, index, true);
         if (result == VISOR__MSR_DONE && index == MSR_APIC_BASE)
@@ -140,6 +143,7 @@ void soft_chip_take(visor_vcpu *vcpu)
     if ((pending & VISOR__PENDING_INIT) != 0 && visor__lapic_take(lapic, VISOR__PENDING_INIT)) {
         soft_cpu_reset(cpu, true);
         soft_access_commit(cpu);
+        soft_clock_reset(vcpu);
         cpu->mp_state = vcpu->id == 0 ? VISOR_MP_RUNNABLE : VISOR_MP_INIT_RECEIVED;
     }
     if ((visor__lapic_pending(lapic) & VISOR__PENDING_SIPI) != 0)
@@ -200,6 +204,7 @@ bool soft_chip_sleep(visor_vcpu *vcpu)
         visor__lapic_sleep(lapic, bell);
         soft_machine_enter(machine);
         soft_ticker_enter(machine);
+        soft_clock_publish(vcpu); /* others may read this vCPU's page */
     }
     return true;
 }

@@ -409,6 +409,7 @@ int soft_get_msrs(visor_x86_msr *msrs, size_t count, visor_vcpu *vcpu)
             continue;
         }
         if (soft_msr_read(&msrs[i].value, cpu, msrs[i].index) != SOFT_MSR_DONE &&
+            !soft_clock_read_msr(&msrs[i].value, vcpu, msrs[i].index) &&
             (vcpu->lapic == NULL ||
              visor__lapic_read_msr(&msrs[i].value, vcpu->lapic, msrs[i].index, false) !=
                  VISOR__MSR_DONE)) {
@@ -426,6 +427,9 @@ int soft_set_msrs(visor_vcpu *vcpu, const visor_x86_msr *msrs, size_t count)
     for (size_t i = 0; i < count; i++) {
         enum soft_msr_result result = soft_msr_write(cpu, msrs[i].index, msrs[i].value, false);
 
+        if (result == SOFT_MSR_UNKNOWN &&
+            soft_clock_write_msr(vcpu, msrs[i].index, msrs[i].value, false))
+            continue;
         if (result == SOFT_MSR_UNKNOWN && vcpu->lapic != NULL &&
             visor__lapic_write_msr(vcpu->lapic, msrs[i].index, msrs[i].value, false) ==
                 VISOR__MSR_DONE) {

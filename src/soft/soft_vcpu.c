@@ -209,6 +209,7 @@ static int run_inside(visor_vcpu *vcpu)
         } else if (soft->irq_window && soft_can_interrupt(cpu)) {
             return VISOR_EXIT_IRQ_WINDOW;
         }
+        soft_clock_publish(vcpu);
         cpu->irq_waiting = soft_chip_interrupt(vcpu) || soft->irq_window;
         ret = (attention & SOFT_LOOK_ALONE) != 0 ? run_alone(cpu) : soft_run(cpu);
         if (ret == VISOR_EXIT_HLT && vcpu->lapic != NULL)
@@ -321,4 +322,5 @@ const struct visor__vcpu_ops soft_vcpu_ops = {
     .kick = kick,
     .get_state = soft_get_state,
     .set_state = soft_set_state,
+    .paused = soft_clock_paused,
 };

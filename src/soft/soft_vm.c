@@ -125,6 +125,7 @@ static int create(visor_vm *vm)
     soft->tsc_hz = 1000000000;
     if (machine->devices.tsc != NULL && visor__cpu_tsc(&ignored))
         ret = visor__x86_measure_tsc(&soft->tsc_hz);
+    soft_clock_init(soft);
     if (ret == 0)
         ret = soft_ticker_start(machine);
     if (ret < 0)

@@ -3,6 +3,7 @@
  * Two hypervisors beside each other: KVM, in the lab, and the software CPU.
  *
  *   resume.c, resume_guest.c  snapshots of one go on in the other
+ *   clock.c                   and so does the paravirtual clock
  *   system*.c                 the same cases at random come to the same
  *
  * Programs print TAP, and the seed with which to repeat what failed.
