@@ -294,6 +294,7 @@ struct soft_debug {
 #define SOFT_LOOK_TICK      0x10u /* the caller shall get a turn */
 #define SOFT_LOOK_EXCLUSIVE 0x08u /* all vCPUs shall stand still */
 #define SOFT_LOOK_ALONE     0x20u /* all others shall, for the next instruction */
+#define SOFT_LOOK_ALARM     0x40u /* always there while there is a cpu->alarm */
 
 struct soft_cpu {
     /* The first few lines are the hot ones. */
@@ -305,7 +306,7 @@ struct soft_cpu {
     uint32_t mode;
     atomic_uint attention;
     uint32_t eflags; /* without the arithmetic flags */
-    uint64_t icount; /* instructions executed, up to the start of the block */
+    uint64_t icount; /* instructions executed, up to the end of the block */
     uint64_t rip;    /* true between blocks */
     uint64_t cr0, cr2, cr3, cr4, cr8, efer;
     visor_x86_segment seg[SOFT_SEGMENTS];
@@ -327,7 +328,9 @@ struct soft_cpu {
     uint64_t debugctl, mcg_status, mc0_ctl, spec_ctrl;
     uint64_t feature_control, arch_capabilities, platform_info, misc_features;
     uint64_t tsc_offset, tsc_adjust;
-    uint64_t random; /* state of RDRAND where the machine is deterministic */
+    uint64_t idle_time; /* what icount lacks to be the time, see soft_time() */
+    uint64_t alarm;     /* the icount at which timers are to be looked at, see SOFT_LOOK_ALARM */
+    uint64_t random;    /* state of RDRAND where the machine is deterministic */
 
     /* Events. What was raised or injected waits in `event` until the run loop delivers it. */
     struct soft_event event;
@@ -352,6 +355,7 @@ struct soft_cpu {
     visor_exit *exit;
 
     struct soft_access_log log;
+    bool accessing;     /* one of the machine's own devices is at work for the instruction in log */
     uint8_t bounce[64]; /* what soft_modify() hands out where there is no plain memory */
     uint64_t bounce_address;
     unsigned bounce_length;

@@ -271,6 +271,13 @@ static bool deliver(struct soft_cpu *cpu)
     return true;
 }
 
+static bool wants_attention(const struct soft_cpu *cpu)
+{
+    unsigned attention = atomic_load(&cpu->attention);
+
+    return attention != SOFT_LOOK_ALARM ? attention != 0 : cpu->icount >= cpu->alarm;
+}
+
 static int loop(struct soft_cpu *cpu, bool one)
 {
     const struct soft_block *block;
@@ -288,8 +295,7 @@ static int loop(struct soft_cpu *cpu, bool one)
                 return VISOR_EXIT_NONE;
             continue;
         }
-        if (!one &&
-            (atomic_load(&cpu->attention) != 0 || (cpu->irq_waiting && soft_can_interrupt(cpu))))
+        if (!one && (wants_attention(cpu) || (cpu->irq_waiting && soft_can_interrupt(cpu))))
             return VISOR_EXIT_NONE;
         if (cpu->halted)
             return VISOR_EXIT_HLT;

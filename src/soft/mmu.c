@@ -62,6 +62,8 @@ void soft_access(struct soft_cpu *cpu, const struct soft_uop *op, struct soft_ac
 {
     struct soft_access_log *log = &cpu->log;
     const struct soft_devices *devices = &cpu->machine->devices;
+    bool served;
+
     if (log->instruction != soft_instruction_number(cpu, op)) {
         log->instruction = soft_instruction_number(cpu, op);
         log->count = log->cursor = 0;
@@ -80,7 +82,10 @@ void soft_access(struct soft_cpu *cpu, const struct soft_uop *op, struct soft_ac
          * another one. */
         log->count = log->cursor;
     }
-    if (devices->access == NULL || !devices->access(devices->context, cpu, access)) {
+    cpu->accessing = true;
+    served = devices->access != NULL && devices->access(devices->context, cpu, access);
+    cpu->accessing = false;
+    if (!served) {
         log->next = *access;
         log->pending = true;
         soft_leave(cpu, op, SOFT_LEAVE_ACCESS);

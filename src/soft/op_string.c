@@ -195,6 +195,14 @@ static uint64_t outs(struct soft_cpu *cpu, const struct soft_uop *op, uint64_t c
 
 /* ---- repetition ---- */
 
+/* Where timers follow icount, this is no place to look at them that depends on the host. */
+static inline bool is_interrupted(const struct soft_cpu *cpu)
+{
+    unsigned attention = atomic_load_explicit(&cpu->attention, memory_order_relaxed);
+
+    return attention > SOFT_LOOK_STEP && attention < SOFT_LOOK_ALARM;
+}
+
 static inline const struct soft_uop *repeat(struct soft_cpu *cpu, const struct soft_uop *op,
                                             uint64_t (*once)(struct soft_cpu *,
                                                              const struct soft_uop *, uint64_t))
@@ -212,11 +220,9 @@ static inline const struct soft_uop *repeat(struct soft_cpu *cpu, const struct s
         count = cut(cpu->r[SOFT_RCX], op->src2);
         if (count == 0)
             break;
-        if (slice == 0 ||
-            atomic_load_explicit(&cpu->attention, memory_order_relaxed) > SOFT_LOOK_STEP) {
-            /* Interruptible between iterations: RIP stays at the instruction. */
+        /* Interruptible between iterations: RIP stays at the instruction. */
+        if (slice == 0 || is_interrupted(cpu))
             soft_leave(cpu, op, SOFT_LEAVE_AGAIN);
-        }
         slice--;
         advance(cpu, op, SOFT_RCX, -(int64_t)once(cpu, op, single ? 1 : count));
         soft_access_commit(cpu);

@@ -12,6 +12,8 @@
 #define RAX (8 * SOFT_RAX)
 #define RDX (8 * SOFT_RDX)
 
+#define MSR_TSC 0x10u
+
 static void need_cpl0(struct soft_cpu *cpu, const struct soft_uop *op)
 {
     if (SOFT_UNLIKELY(soft_cpl(cpu) != 0))
@@ -228,6 +230,9 @@ SOFT_HANDLER(soft_op_rdmsr)
     need_cpl0(cpu, op);
     if (!msr_exits(cpu, op, index, false))
         result = soft_msr_read_by_guest(&value, cpu, index);
+    /* Where time counts instructions, it is that of this one, not of the block's end. */
+    if (result == SOFT_MSR_DONE && index == MSR_TSC)
+        value = soft_tsc(cpu, op);
     if (result == SOFT_MSR_UNKNOWN && foreign_msr(&value, cpu, op, index, false))
         result = SOFT_MSR_DONE;
     if (result != SOFT_MSR_DONE)

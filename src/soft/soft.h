@@ -149,6 +149,10 @@ void soft_coalesce_destroy(struct soft_vm *soft);
 int soft_chip_attach(visor_vm *vm);
 /* After the local APIC's page or base may have moved. */
 void soft_chip_changed(visor_vcpu *vcpu);
+/* Whether its time is a count of instructions. */
+bool soft_chip_is_counted(const visor_vm *vm);
+/* In that case: lets timers go off that are due, and sets the alarm for the next. */
+void soft_chip_look_at_timers(visor_vcpu *vcpu);
 /* For struct soft_devices. */
 bool soft_chip_access(void *context, struct soft_cpu *cpu, struct soft_access *access);
 uint64_t soft_chip_get_cr8(void *context, struct soft_cpu *cpu);

@@ -33,9 +33,66 @@ static void wake(void *vcpu)
 static const struct visor__irqchip_host host = {
     .now = now, .tsc = tsc, .wake = wake, .clocked = true};
 
+/* ---- timers that follow instructions: 1 ns each ---- */
+
+static uint64_t counted_now(void *vm)
+{
+    const struct soft_machine *machine = &soft_vm_of(vm)->machine;
+
+    return machine->cpu_count > 0 ? soft_time(machine->cpus[0], NULL) : 0;
+}
+
+static void counted_deadline(void *vm)
+{
+    const struct soft_machine *machine = &soft_vm_of(vm)->machine;
+
+    if (machine->cpu_count > 0)
+        atomic_fetch_or(&machine->cpus[0]->attention, SOFT_LOOK_INTERRUPT);
+}
+
+static const struct visor__irqchip_host counted_host = {
+    .now = counted_now, .tsc = tsc, .wake = wake, .deadline = counted_deadline};
+
+bool soft_chip_is_counted(const visor_vm *vm)
+{
+    return vm->chip != NULL && soft_hv_of(vm->hv)->deterministic;
+}
+
+void soft_chip_look_at_timers(visor_vcpu *vcpu)
+{
+    struct soft_cpu *cpu = soft_vcpu_of(vcpu)->cpu;
+    uint64_t deadline;
+
+    if (!soft_chip_is_counted(vcpu->vm))
+        return;
+    if (soft_time(cpu, NULL) >= visor__irqchip_deadline(vcpu->vm->chip))
+        visor__irqchip_expire(vcpu->vm->chip);
+    deadline = visor__irqchip_deadline(vcpu->vm->chip);
+    if (deadline == UINT64_MAX) {
+        atomic_fetch_and(&cpu->attention, ~SOFT_LOOK_ALARM);
+        return;
+    }
+    cpu->alarm = deadline - cpu->idle_time;
+    atomic_fetch_or(&cpu->attention, SOFT_LOOK_ALARM);
+}
+
+/* In place of waiting for the next timer. False: there is none to wait for. */
+static bool skip_time(visor_vcpu *vcpu)
+{
+    struct soft_cpu *cpu = soft_vcpu_of(vcpu)->cpu;
+    uint64_t deadline = visor__irqchip_deadline(vcpu->vm->chip), time = soft_time(cpu, NULL);
+
+    if (deadline == UINT64_MAX)
+        return false;
+    cpu->idle_time += deadline > time ? deadline - time : 0;
+    soft_chip_look_at_timers(vcpu);
+    return true;
+}
+
 int soft_chip_attach(visor_vm *vm)
 {
-    return visor__irqchip_attach(vm, &host, soft_vm_of(vm)->tsc_hz);
+    return visor__irqchip_attach(vm, soft_hv_of(vm->hv)->deterministic ? &counted_host : &host,
+                                 soft_vm_of(vm)->tsc_hz);
 }
 
 /* ---- the guest's accesses ---- */
@@ -198,6 +255,8 @@ bool soft_chip_sleep(visor_vcpu *vcpu)
         if (cpu->halted && (visor__lapic_pending(lapic) & VISOR__PENDING_INTERRUPT) != 0 &&
             soft_can_interrupt(cpu))
             break;
+        if (soft_chip_is_counted(vcpu->vm) && skip_time(vcpu))
+            continue;
         /* Not counted as inside: others must not wait for it. */
         soft_ticker_leave(machine);
         soft_machine_leave(machine);

@@ -23,6 +23,10 @@ static int create(visor_vcpu *vcpu)
     if (machine->cpu_count == SOFT_MAX_CPUS || vcpu->id >= SOFT_MAX_CPUS)
         return visor__error(VISOR_ELIMIT, "soft", "visor_vcpu_create", "at most %u vCPUs",
                             SOFT_MAX_CPUS);
+    if (machine->cpu_count > 0 && soft_chip_is_counted(vcpu->vm))
+        return visor__unsupported(vcpu->vm->hv, "visor_vcpu_create",
+                                  "with deterministic=on the timers of an interrupt chip follow "
+                                  "the instructions of one vCPU");
     cpu = visor__os_alloc(64, (sizeof(*cpu) + 63) / 64 * 64);
     if (cpu == NULL)
         return visor__error(VISOR_ENOMEM, "soft", "vcpu.create", "%zu bytes", sizeof(*cpu));
@@ -196,6 +200,7 @@ static int run_inside(visor_vcpu *vcpu)
             soft_machine_enter(machine);
         }
         atomic_fetch_and(&cpu->attention, ~SOFT_LOOK_INTERRUPT);
+        soft_chip_look_at_timers(vcpu);
         soft_chip_take(vcpu);
         if (vcpu->lapic != NULL) {
             if ((visor__lapic_pending(vcpu->lapic) & VISOR__PENDING_EOI) != 0)

@@ -103,9 +103,6 @@ static int create(visor_vm *vm)
     uint64_t ignored;
     int ret;
 
-    if (vm->config.irqchip != VISOR_IRQCHIP_NONE && soft_hv_of(vm->hv)->deterministic)
-        return visor__unsupported(vm->hv, "visor_vm_create",
-                                  "the timers of an interrupt chip follow the host's clock");
     if (vm->config.protection != VISOR_UNPROTECTED)
         return visor__unsupported(vm->hv, "visor_vm_create",
                                   "a guest in this process has no secrets from it");

@@ -187,10 +187,16 @@ bool soft_random(uint64_t *out, struct soft_cpu *cpu)
     return true;
 }
 
+uint64_t soft_time(const struct soft_cpu *cpu, const struct soft_uop *op)
+{
+    return (cpu->accessing ? cpu->log.instruction : soft_instruction_number(cpu, op)) +
+           cpu->idle_time;
+}
+
 uint64_t soft_tsc(const struct soft_cpu *cpu, const struct soft_uop *op)
 {
     const struct soft_devices *devices = &cpu->machine->devices;
 
     return devices->tsc != NULL ? devices->tsc(devices->context, cpu) + cpu->tsc_offset
-                                : soft_instruction_number(cpu, op) + cpu->tsc_offset;
+                                : soft_time(cpu, op) + cpu->tsc_offset;
 }

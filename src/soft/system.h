@@ -26,6 +26,11 @@ enum soft_msr_result soft_msr_write(struct soft_cpu *cpu, uint32_t index, uint64
 /* All that have state of their own. Returns how many; fills in up to capacity. */
 size_t soft_msr_list(uint32_t *out, size_t capacity);
 
+/*
+ * The time of a machine without a clock of the host's: the instructions before this one, and what a
+ * halted vCPU has not waited for. op: as for soft_raise().
+ */
+uint64_t soft_time(const struct soft_cpu *cpu, const struct soft_uop *op);
 uint64_t soft_tsc(const struct soft_cpu *cpu, const struct soft_uop *op);
 
 /* What the software CPU can do at all. Returns how many entries there are. */

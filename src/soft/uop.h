@@ -100,12 +100,20 @@ static inline uint64_t soft_next_rip(const struct soft_cpu *cpu, const struct so
 /* Looks `rip` up among the translated blocks of the present mode; NULL if it is not there. */
 struct soft_block *soft_block_peek(struct soft_cpu *cpu, uint64_t rip);
 
+/* Whether a block can be entered, and what looks like attention is an alarm to come. */
+static inline bool soft_block_only_alarm(const struct soft_cpu *cpu, const struct soft_block *block)
+{
+    return block->stamp == cpu->stamp && cpu->icount < cpu->alarm &&
+           atomic_load_explicit(&cpu->attention, memory_order_relaxed) == SOFT_LOOK_ALARM;
+}
+
 /* Enters a block from another, unless somebody wants attention or it has to be checked first. */
 #define SOFT_ENTER(block_)                                                                    \
     do {                                                                                      \
         const struct soft_block *enter_ = (block_);                                           \
         if (SOFT_UNLIKELY(atomic_load_explicit(&cpu->attention, memory_order_relaxed) != 0 || \
-                          enter_->stamp != cpu->stamp)) {                                     \
+                          enter_->stamp != cpu->stamp) &&                                     \
+            !soft_block_only_alarm(cpu, enter_)) {                                            \
             cpu->rip = enter_->rip;                                                           \
             return NULL;                                                                      \
         }                                                                                     \
