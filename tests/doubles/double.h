@@ -87,11 +87,15 @@ enum double_kernel double_kernel(void);
 /* Is this run to be met by a signal? */
 bool double_interrupts(void);
 
+/* For log.c: a file to append to, < 0: none; the name of an errno. */
+int log_open(const char *path);
+const char *log_error_name(int number);
+
 /* log.c */
 void log_request(const struct object *object, unsigned request, uint64_t arg);
 /* More for the line of this call, or a line of its own outside of calls. */
-void log_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_note(const char *format, ...) __attribute__((format(VISOR_PRINTF, 1, 2)));
 void log_result(long result, bool is_fd);
-void double_die(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
+void double_die(const char *format, ...) __attribute__((format(VISOR_PRINTF, 1, 2), noreturn));
 
 #endif

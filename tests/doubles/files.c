@@ -104,6 +104,16 @@ int copy_to_user(uint64_t to, const void *from, size_t size)
     return process_vm_writev(getpid(), &local, 1, &remote, 1, 0) == (ssize_t)size ? 0 : -EFAULT;
 }
 
+int log_open(const char *path)
+{
+    return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+}
+
+const char *log_error_name(int number)
+{
+    return strerrorname_np(number);
+}
+
 enum double_kernel double_kernel(void)
 {
     const char *name = getenv("VISOR_DOUBLE_KERNEL");

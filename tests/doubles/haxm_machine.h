@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The double of HAXM: its driver for Linux (7.8.0), written from what that does, in front of the
- * software CPU, which stands for the processor with VT-x. It needs no virtualization below it.
+ * The double of HAXM: its driver (7.8.0), written from what that does, in front of the software
+ * CPU, which stands for the processor with VT-x. It needs no virtualization below it. It speaks as
+ * the driver of Linux; on Windows what differs is in front of it.
  *
  *   haxm.c        the nodes and the device
  *   haxm_vm.c     a VM: memory
@@ -11,6 +12,7 @@
  *   haxm_insn.c   what the driver's emulator can do; guest memory by linear addresses
  *   haxm_state.c  registers, FPU, debugging
  *   haxm_msr.c, haxm_cpuid.c
+ *   haxm_linux.c  what it needs of the system; files.c is how programs reach it
  *
  * What would crash the host or is undefined there ends the process (double_die).
  */
@@ -89,6 +91,16 @@ void vm_put(struct vm_double *vm);
 #define SOFT_OK(call) soft_check((call), #call)
 int soft_check(int ret, const char *call);
 
+/* ---- haxm_linux.c, haxm_windows.c ---- */
+
+/* A page that the client shares with the driver, or NULL. */
+void *driver_page(void);
+void driver_page_free(void *page);
+/* Calls tick() once a millisecond, in a thread of its own. lock: what tick() takes. */
+void driver_clock_start(void (*tick)(void), pthread_mutex_t *lock);
+/* Whether SET_MSRS brings the count back. */
+extern const bool driver_tells_msrs_set;
+
 /* ---- haxm_vm.c ---- */
 
 extern const struct object_ops driver_vm_ops;
@@ -111,6 +123,8 @@ struct vcpu_double *driver_vcpu_create(struct vm_double *vm, unsigned id);
 
 long driver_run(struct vcpu_double *v);
 void driver_ticker_start(void);
+/* An interrupt for the processor that is in the guest; nothing if none is. */
+void driver_kick_off(struct vcpu_double *vcpu);
 /* Around the guest: meanwhile `user_event_pending` is looked at once a millisecond, as at the
  * interrupts of the host's clock. */
 void driver_ticker_enter(struct vcpu_double *v);

@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "haxm_machine.h"
 
@@ -21,50 +20,29 @@ enum outcome { TO_CLIENT, RESUME };
 static pthread_mutex_t ticker_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct vcpu_double *inside;
 
-static void *tick(void *unused)
-{
-    (void)unused;
-    for (;;) {
-        usleep(1000);
-        pthread_mutex_lock(&ticker_lock);
-        for (struct vcpu_double *v = inside; v != NULL; v = v->next) {
-            if ((__atomic_load_n(&v->tunnel->user_event_pending, __ATOMIC_SEQ_CST) & 1) != 0)
-                visor_vcpu_kick(v->vcpu);
-        }
-        pthread_mutex_unlock(&ticker_lock);
-    }
-    return NULL;
-}
-
-static void before_fork(void)
+static void tick(void)
 {
     pthread_mutex_lock(&ticker_lock);
-}
-
-static void after_fork(void)
-{
+    for (struct vcpu_double *v = inside; v != NULL; v = v->next) {
+        if ((__atomic_load_n(&v->tunnel->user_event_pending, __ATOMIC_SEQ_CST) & 1) != 0)
+            visor_vcpu_kick(v->vcpu);
+    }
     pthread_mutex_unlock(&ticker_lock);
 }
 
-static void watch_forks(void)
-{
-    pthread_atfork(before_fork, after_fork, after_fork);
-}
-
-/* A child of fork() has none of its parent's threads. */
 void driver_ticker_start(void)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    static pid_t owner;
-    pthread_t thread;
+    driver_clock_start(tick, &ticker_lock);
+}
 
-    pthread_once(&once, watch_forks);
-    if (owner == getpid())
-        return;
-    owner = getpid();
-    if (pthread_create(&thread, NULL, tick, NULL) != 0)
-        double_die("no thread for the clock");
-    pthread_detach(thread);
+void driver_kick_off(struct vcpu_double *vcpu)
+{
+    pthread_mutex_lock(&ticker_lock);
+    for (struct vcpu_double *v = inside; v != NULL; v = v->next) {
+        if (v == vcpu)
+            visor_vcpu_kick(v->vcpu);
+    }
+    pthread_mutex_unlock(&ticker_lock);
 }
 
 void driver_ticker_enter(struct vcpu_double *v)

@@ -3,26 +3,17 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "haxm_machine.h"
 
 /* ---- life ---- */
 
-static void *shared_page(void)
-{
-    void *page =
-        mmap(NULL, HAX_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-    return page == MAP_FAILED ? NULL : page;
-}
-
 static void vcpu_free(struct vcpu_double *v)
 {
     if (v->tunnel != NULL)
-        munmap(v->tunnel, HAX_PAGE_SIZE);
+        driver_page_free(v->tunnel);
     if (v->io != NULL)
-        munmap(v->io, HAX_PAGE_SIZE);
+        driver_page_free(v->io);
     visor_vcpu_free(v->vcpu);
     pthread_mutex_destroy(&v->lock);
     free(v);
@@ -44,8 +35,8 @@ struct vcpu_double *driver_vcpu_create(struct vm_double *vm, unsigned id)
     pthread_mutex_init(&v->lock, NULL);
     v->vm = vm;
     v->id = id;
-    v->tunnel = shared_page();
-    v->io = shared_page();
+    v->tunnel = driver_page();
+    v->io = driver_page();
     /* The software CPU's keep their ids when they are freed, the driver's do not. */
     if (v->tunnel == NULL || v->io == NULL || visor_vcpu_create(&v->vcpu, vm->vm, id) < 0) {
         vcpu_free(v);
@@ -120,7 +111,7 @@ static long msrs(struct vcpu_double *v, uint64_t arg, bool is_set)
             break;
     }
     data.done = (uint16_t)i;
-    return is_set ? 0 : copy_to_user(arg, &data, sizeof(data));
+    return is_set && !driver_tells_msrs_set ? 0 : copy_to_user(arg, &data, sizeof(data));
 }
 
 /* The argument of the driver of Linux is a pointer to a pointer. */

@@ -2,8 +2,6 @@
 /* The log of a double: a line for each call, whole, in the order in which calls end. */
 #include "double.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -20,7 +18,7 @@ static void open_log(void)
     const char *path = getenv("VISOR_DOUBLE_LOG");
 
     if (path != NULL)
-        log_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+        log_fd = log_open(path);
 }
 
 static bool is_on(void)
@@ -40,7 +38,7 @@ static void add_list(const char *format, va_list list)
         length = sizeof(line) - 2;
 }
 
-__attribute__((format(printf, 1, 2))) static void add(const char *format, ...)
+__attribute__((format(VISOR_PRINTF, 1, 2))) static void add(const char *format, ...)
 {
     va_list list;
 
@@ -52,7 +50,7 @@ __attribute__((format(printf, 1, 2))) static void add(const char *format, ...)
 static void end_line(void)
 {
     line[length++] = '\n';
-    if (write(log_fd, line, length) < 0)
+    if (write(log_fd, line, (unsigned)length) < 0)
         log_fd = -1;
     length = 0;
 }
@@ -141,7 +139,7 @@ void log_result(long result, bool is_fd)
     if (!is_on())
         return;
     if (result < 0)
-        add(" = %s", result == -DOUBLE_RESTART ? "ERESTARTSYS" : strerrorname_np((int)-result));
+        add(" = %s", result == -DOUBLE_RESTART ? "ERESTARTSYS" : log_error_name((int)-result));
     else if (is_fd)
         add(" = fd");
     else
