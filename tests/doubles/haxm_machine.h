@@ -13,6 +13,7 @@
  *   haxm_state.c  registers, FPU, debugging
  *   haxm_msr.c, haxm_cpuid.c
  *   haxm_linux.c  what it needs of the system; files.c is how programs reach it
+ *   haxm_windows.c, haxm_control.c, haxm_patch.c  the same on Windows
  *
  * What would crash the host or is undefined there ends the process (double_die).
  */
