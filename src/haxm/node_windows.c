@@ -30,6 +30,46 @@ static const struct {
 
 /* ---- nodes ---- */
 
+/* The driver as the system's services have it. */
+enum service { SERVICE_ABSENT, SERVICE_OFF, SERVICE_ON, SERVICE_UNTOLD };
+
+static enum service service_of(const char *name)
+{
+    SC_HANDLE manager = OpenSCManagerA(NULL, NULL, SC_MANAGER_CONNECT), handle;
+    enum service service = SERVICE_UNTOLD;
+    SERVICE_STATUS status;
+
+    if (manager == NULL)
+        return service;
+    handle = OpenServiceA(manager, name, SERVICE_QUERY_STATUS);
+    if (handle == NULL && GetLastError() == ERROR_SERVICE_DOES_NOT_EXIST)
+        service = SERVICE_ABSENT;
+    else if (handle != NULL && QueryServiceStatus(handle, &status))
+        service = status.dwCurrentState == SERVICE_RUNNING ? SERVICE_ON : SERVICE_OFF;
+    if (handle != NULL)
+        CloseServiceHandle(handle);
+    CloseServiceHandle(manager);
+    return service;
+}
+
+/* The device is not there. */
+static int no_device(const char *path, DWORD error)
+{
+    bool is_intels = strcmp(path, HAX_DEVICE_WINDOWS) == 0;
+    enum service service = is_intels ? service_of("IntelHaxm") : SERVICE_UNTOLD;
+
+    visor__error_native(service == SERVICE_OFF ? VISOR_EDISABLED : VISOR_EABSENT, "haxm",
+                        "CreateFile", VISOR_NATIVE_WIN32, error, "%s", path);
+    switch (service) {
+    case SERVICE_ABSENT:
+        return visor__error_hint("HAXM is not installed: 7.8.0 is its last version");
+    case SERVICE_OFF:
+        return visor__error_hint("HAXM is installed, and not running: \"sc start intelhaxm\" as "
+                                 "administrator; it does not start while Hyper-V is on");
+    default: return visor__error_hint("is HAXM 7.8.0 installed? See \"sc query intelhaxm\"");
+    }
+}
+
 /*
  * Overlapped, because a request waits for the one before otherwise, and a run has to be kicked off
  * by another. The driver completes each before it returns.
@@ -46,10 +86,7 @@ static int open_node(struct haxm_node *out, const char *path)
     }
     switch (error) {
     case ERROR_FILE_NOT_FOUND:
-    case ERROR_PATH_NOT_FOUND:
-        visor__error_native(VISOR_EABSENT, "haxm", "CreateFile", VISOR_NATIVE_WIN32, error, "%s",
-                            path);
-        return visor__error_hint("install HAXM 7.8.0, and see \"sc query intelhaxm\"");
+    case ERROR_PATH_NOT_FOUND: return no_device(path, error);
     case ERROR_ACCESS_DENIED:
         visor__error_native(VISOR_EACCESS, "haxm", "CreateFile", VISOR_NATIVE_WIN32, error, "%s",
                             path);
@@ -70,11 +107,13 @@ int haxm_open_device(struct haxm_node *out, visor_hypervisor *hv)
         return visor__error(VISOR_EINVAL, "haxm", "open", "driver=%s: haxm or ghaxm", driver);
     out->is_fork = driver != NULL && strcmp(driver, "ghaxm") == 0;
     ret = open_node(out, out->is_fork ? HAX_DEVICE_GHAXM : HAX_DEVICE_WINDOWS);
-    if (ret == VISOR_EABSENT && driver == NULL) {
-        out->is_fork = true;
-        ret = open_node(out, HAX_DEVICE_GHAXM);
-    }
-    return ret;
+    if (driver != NULL || (ret != VISOR_EABSENT && ret != VISOR_EDISABLED))
+        return ret;
+    out->is_fork = true;
+    if (open_node(out, HAX_DEVICE_GHAXM) == 0)
+        return 0;
+    out->is_fork = false; /* what is wrong with Intel's says more */
+    return open_node(out, HAX_DEVICE_WINDOWS);
 }
 
 int haxm_open_vm(struct haxm_node *out, const struct haxm_node *device, uint32_t vm)
