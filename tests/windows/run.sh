@@ -3,19 +3,12 @@
 # run.sh PREFIX PROGRAM... [-- PROGRAM ARGUMENT...]...: runs Windows programs one after another under
 # Wine, whose files are in the folder PREFIX, which is made where there is none.
 set -eu
-case $1 in
-/*) prefix=$1 ;;
-*) prefix=$PWD/$1 ;;
-esac
+here=$(dirname "$(readlink -f "$0")")
+# shellcheck source=wine.sh
+. "$here/wine.sh"
+trap wine_end EXIT
+wine_begin "$1"
 shift
-wine=/usr/lib/wine
-export WINEPREFIX="$prefix" WINEDEBUG=-all
-# None of what would ask to be installed.
-export WINEDLLOVERRIDES="mscoree,mshtml,winemenubuilder.exe="
-trap '"$wine/wineserver64" -k >/dev/null 2>&1 </dev/null || true' EXIT
-mkdir -p "$prefix"
-# Its processes stay a while, and must not hold our output.
-timeout 300 "$wine/wine64" wineboot >/dev/null 2>&1 </dev/null
 status=0
 run() {
     timeout 600 "$wine/wine64" "$@" </dev/null || {

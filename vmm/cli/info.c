@@ -40,7 +40,7 @@ static void show_backend(size_t index, const visor_probe *probe, visor_hyperviso
     const char *state = probe->status < 0 ? "not usable" : probe->full ? "works" : "works in part";
 
     printf("%-10s %s%s\n", visor_backend_name(index), state,
-           visor_backend_is_auto(index) ? "" : " (for tests: only taken if asked for by name)");
+           visor_backend_is_auto(index) ? "" : " (only taken if asked for by name)");
     printf("    %s\n", visor_backend_summary(index));
     if (probe->status < 0)
         printf("    why: %s\n", probe->detail);

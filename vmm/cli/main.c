@@ -77,13 +77,14 @@ static int cli_help(int argc, char **argv)
 
 void cli_say(const char *format, ...)
 {
-    char line[1024];
+    char line[1024], whole[sizeof(line) + 16];
     va_list args;
 
     va_start(args, format);
     vsnprintf(line, sizeof(line), format, args);
     va_end(args);
-    fprintf(stderr, "visor: %s%s\n", line, terminal_is_raw() ? "\r" : "");
+    snprintf(whole, sizeof(whole), "visor: %s%s\n", line, terminal_is_raw() ? "\r" : "");
+    fputs(whole, stderr); /* in one piece */
 }
 
 int cli_refuse_option(char **argv, int option, vmm_error *error)
