@@ -220,18 +220,20 @@ static inline const struct soft_uop *repeat(struct soft_cpu *cpu, const struct s
         count = cut(cpu->r[SOFT_RCX], op->src2);
         if (count == 0)
             break;
-        /* Interruptible between iterations: RIP stays at the instruction. */
-        if (slice == 0 || is_interrupted(cpu))
-            soft_leave(cpu, op, SOFT_LEAVE_AGAIN);
-        slice--;
         advance(cpu, op, SOFT_RCX, -(int64_t)once(cpu, op, single ? 1 : count));
         soft_access_commit(cpu);
         if (how != SOFT_REP && soft_zf(cpu) != (how == SOFT_REPE))
             break;
-        if (single && cut(cpu->r[SOFT_RCX], op->src2) != 0) {
+        if (cut(cpu->r[SOFT_RCX], op->src2) == 0)
+            break;
+        if (single) {
             cpu->rip = soft_rip(cpu, op);
             return NULL;
         }
+        /* Interruptible between iterations: RIP stays at the instruction. Never before the first,
+         * as who completes an access comes here until it is. */
+        if (--slice == 0 || is_interrupted(cpu))
+            soft_leave(cpu, op, SOFT_LEAVE_AGAIN);
     }
     SOFT_NEXT;
 }

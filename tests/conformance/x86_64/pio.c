@@ -212,6 +212,28 @@ CASE(pio, kicked, "kicks lose no access, wherever they come")
     note("%u writes and reads", rounds);
 }
 
+CASE(pio, string_kicked, "nor do they between the elements of a string")
+{
+    static struct kicker kicker;
+    pthread_t thread;
+
+    x86_start(g, &(struct x86_setup){.load = 0x1000, .code = &rep_long});
+    kicker.vcpu = g->vcpu;
+    if (pthread_create(&thread, NULL, kick_all_the_time, &kicker) != 0)
+        FAIL("cannot make a thread");
+    for (unsigned i = 0; i < 5000; i++)
+        visor_io_set_value(next_access(g, false), i % 251);
+    atomic_store(&kicker.stop, true);
+    pthread_join(thread, NULL);
+    while (CHECK_OK(visor_vcpu_run(g->vcpu)) != VISOR_EXIT_HLT) {
+        if (visor_vcpu_exit(g->vcpu)->reason != VISOR_EXIT_KICKED &&
+            visor_vcpu_exit(g->vcpu)->reason != VISOR_EXIT_INTR)
+            UNEXPECTED(g);
+    }
+    for (unsigned i = 0; i < 5000; i++)
+        CHECK_EQ(peek(g, 0x2000 + i, 1), i % 251);
+}
+
 VISOR_GUEST_ASM16(out_often, "mov dx, 0x80; mov cx, 600; again: out dx, ax; inc ax; loop again;"
                              "out 0x81, ax; in al, dx; hlt");
 
