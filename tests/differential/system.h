@@ -3,10 +3,13 @@
  * A case: a whole machine at random, and an instruction or an event at random. Both hypervisors
  * get the same, run it to the next HLT, which all handlers are, and must agree on everything.
  *
- *   system_state.c    memory: descriptors, page tables, tasks; and registers
+ *   system_state.c    memory: descriptors, page tables; and registers
  *   system_code.c     the instruction, by families
+ *   system_control.c  those of system calls and control
+ *   system_tasks.c    tasks in memory, and what switches them
  *   system_run.c      runs a case on a machine
- *   system_compare.c  compares, and knows what is not compared and why
+ *   system_compare.c  compares
+ *   system_quirks.c   knows what is not compared, and why
  *   system.c          many cases, and what is told of them
  */
 #ifndef VISOR_TESTS_DIFFERENTIAL_SYSTEM_H
@@ -49,8 +52,6 @@
 
 enum system_mode { REAL, VM86, PROTECTED_16, PROTECTED_32, COMPATIBLE, LONG, MODES };
 
-/* TASKS are made by --family alone: KVM's emulator switches tasks, and what differs there is not
- * looked through yet. */
 enum system_family {
     PAGING,
     SEGMENTS,
@@ -62,7 +63,6 @@ enum system_family {
     TASKS,
     FAMILIES
 };
-#define COMPARED 7
 extern const char *const system_family_names[FAMILIES];
 extern const char *const system_mode_names[MODES];
 
@@ -100,6 +100,10 @@ struct system_end {
 
 void system_make(struct system_case *out, uint64_t seed, int family);
 void system_make_code(struct system_case *c, struct dice *dice);
+void system_make_tasks(struct system_case *c, struct dice *dice);
+uint32_t system_stack_top(unsigned cpl);
+/* EFLAGS at random, without TF and VM. */
+uint32_t system_flags(struct dice *dice);
 /* A selector that may be good for something. */
 uint16_t system_selector(struct dice *dice);
 
@@ -116,6 +120,15 @@ extern volatile unsigned system_count;
 bool system_same(const struct system_case *c, const struct system_end *kvm,
                  const struct system_end *soft, const uint8_t *kvm_ram, const uint8_t *soft_ram,
                  bool say);
+
+/* The vector whose handler a case has come to; 256: to no handler. */
+unsigned system_vector(const struct system_end *end);
+/* Whether four bytes of memory differ, of which value is the software CPU's, for a known reason. */
+bool system_memory_quirk(const struct system_case *c, const struct system_end *soft, unsigned at,
+                         uint64_t kvm, uint64_t value);
+/* Why a case that differs is not to be compared at all, or NULL. */
+const char *system_excuse(const struct system_case *c, const struct system_end *kvm,
+                          const struct system_end *soft, const uint8_t *soft_ram);
 
 static inline bool dice_one_in(struct dice *dice, unsigned n)
 {

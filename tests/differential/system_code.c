@@ -1,84 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* One instruction, by families. Behind it, as everywhere, there is HLT. */
-#include <stdio.h>
-#include <string.h>
-
-#include "system.h"
-
-struct writer {
-    struct system_case *c;
-    struct dice *dice;
-};
-
-static void byte(struct writer *w, unsigned value)
-{
-    w->c->code[w->c->length++] = (uint8_t)value;
-}
-
-static void number(struct writer *w, uint64_t value, unsigned size)
-{
-    for (unsigned i = 0; i < size; i++)
-        byte(w, (unsigned)(value >> 8 * i) & 255);
-}
-
-static void opcode(struct writer *w, unsigned value)
-{
-    if (value > 0xff)
-        byte(w, value >> 8);
-    byte(w, value & 0xff);
-}
-
-/* ModRM of [BX], [EBX] or [RBX], of which only what is in the data is addressed with 16 bits. */
-static void at_bx(struct writer *w, unsigned reg)
-{
-    byte(w, reg << 3 | (w->c->wide ? 3 : 7));
-}
-
-static void with_register(struct writer *w, unsigned reg, unsigned rm)
-{
-    byte(w, 0xc0 | reg << 3 | rm);
-}
-
-static bool is_16(const struct system_case *c)
-{
-    return c->mode <= PROTECTED_16;
-}
-
-/* Bytes of an operand after this choice of prefixes. */
-static unsigned operand(struct writer *w, bool wide)
-{
-    if (wide && w->c->mode == LONG && dice_one_in(w->dice, 3)) {
-        byte(w, 0x48);
-        return 8;
-    }
-    if (dice_one_in(w->dice, 4)) {
-        byte(w, 0x66);
-        return is_16(w->c) ? 4 : 2;
-    }
-    return is_16(w->c) ? 2 : 4;
-}
-
-static void put_data(struct writer *w, unsigned offset, uint64_t value, unsigned size)
-{
-    machine_put(w->c->ram + w->c->regs.rbx + offset, value, size);
-}
-
-static uint64_t somewhere(struct dice *dice)
-{
-    return SYSTEM_HANDLERS + 0xc00 + dice_below(dice, 0x100) * 2;
-}
-
-/* Operands on the stack, from its top on. */
-static void push(struct writer *w, const uint64_t *values, unsigned count, unsigned size)
-{
-    for (unsigned i = 0; i < count; i++)
-        machine_put(w->c->ram + w->c->regs.rsp + i * size, values[i], size);
-}
-
-static void name(struct writer *w, const char *what)
-{
-    snprintf(w->c->what, sizeof(w->c->what), "%s", what);
-}
+#include "system_writer.h"
 
 /* ---- page walks ---- */
 
@@ -104,20 +26,27 @@ static void make_walk(struct writer *w)
         break;
     case 6:
         name(w, "a jump");
-        /* QEMU's processor jumps with all 64 bits in compatibility mode, too. */
+        /* Neither to good pages nor to tables, as code: QEMU's faults lack W in the error code if
+         * an instruction reads before it writes. And it jumps with all 64 bits in compatibility
+         * mode, too. */
         if (c->mode == COMPATIBLE)
-            c->regs.rbx &= 0xffffffff;
+            c->regs.rbx = (c->regs.rbx & 0xffffffff) | 0x40000000;
+        if ((c->regs.rbx & 0x3000) != 0)
+            c->regs.rbx |= 0x3000;
         opcode(w, 0xff);
         with_register(w, 4, 3);
         break;
     case 7:
         name(w, "a push");
-        c->regs.rsp = c->target & ~UINT64_C(7);
+        c->regs.rsp = c->target & (c->mode == COMPATIBLE ? 0xfffffff8 : ~UINT64_C(7));
         opcode(w, 0x50);
         break;
     case 8:
         name(w, "a descriptor");
         c->sregs.gdt.base = c->target & ~UINT64_C(7);
+        /* With AC QEMU's processor reads descriptors of user pages in spite of SMAP, which counts
+         * for explicit accesses alone (SDM vol. 3A, 4.6.1). */
+        c->regs.rflags &= ~UINT64_C(0x40000);
         opcode(w, 0x8e);
         c->regs.rax = dice_below(w->dice, 64) * 8 | dice_below(w->dice, 4);
         with_register(w, (unsigned)DICE_OF(w->dice, 0, 3, 4, 5), 0);
@@ -136,12 +65,23 @@ static void make_walk(struct writer *w)
 
 /* ---- segment loads ---- */
 
+/* Whether the upper half of a descriptor in long mode has a type, which has to be 0. QEMU's LLDT
+ * and LTR do not look (AMD's manual, vol. 3, LLDT: "extended attribute bits"). */
+static bool has_upper_type(const struct system_case *c, uint16_t selector)
+{
+    return (machine_get(c->ram + SYSTEM_GDT + (selector & 0x1f8) + 8, 8) >> 40 & 0x1f) != 0;
+}
+
 static void make_segment(struct writer *w)
 {
     struct system_case *c = w->c;
     uint16_t selector = system_selector(w->dice);
     unsigned size;
 
+    /* QEMU's processor does not look whether the RPL of a null selector for SS is CPL (SDM vol. 3A,
+     * 6.15, #GP). */
+    if ((selector & 0xfffc) == 0 && c->mode == LONG && c->cpl != 3)
+        selector = (uint16_t)c->cpl;
     c->regs.rax = (c->regs.rax & ~UINT64_C(0xffff)) | selector;
     switch (dice_below(w->dice, 8)) {
     case 0:
@@ -174,6 +114,8 @@ static void make_segment(struct writer *w)
         /* QEMU's LTR takes a null selector. */
         if ((selector & 0xfffc) == 0)
             c->regs.rax |= SYSTEM_TASK_32;
+        if (c->mode >= COMPATIBLE && has_upper_type(c, (uint16_t)c->regs.rax))
+            c->regs.rax = SYSTEM_LDT_NOW;
         opcode(w, 0x0f00);
         with_register(w, (unsigned)DICE_OF(w->dice, 2, 2, 3, 3, 0, 1), 0);
         break;
@@ -208,6 +150,21 @@ static void make_segment(struct writer *w)
 
 /* ---- far transfers ---- */
 
+static bool is_64_bit_code(const struct system_case *c, uint16_t selector)
+{
+    const unsigned table = (selector & 4) != 0 ? SYSTEM_LDT : SYSTEM_GDT;
+
+    return (machine_get(c->ram + table + (selector & 0x1f8), 8) >> 53 & 1) != 0;
+}
+
+/* A null selector is for the stack of 64-bit code outside of ring 3, with its RPL (SDM vol. 2A,
+ * IRET, RET). QEMU's processor takes it for all code outside of ring 3. */
+static bool is_bad_null_stack(const struct system_case *c, uint16_t selector, uint16_t stack)
+{
+    return c->mode >= COMPATIBLE && (stack & 0xfffc) == 0 && (selector & 3) != 3 &&
+           ((stack & 3) != (selector & 3) || !is_64_bit_code(c, selector));
+}
+
 static void make_far(struct writer *w)
 {
     struct system_case *c = w->c;
@@ -224,6 +181,8 @@ static void make_far(struct writer *w)
     if (dice_one_in(w->dice, 2)) /* that fits */
         stack =
             (uint16_t)DICE_OF(w->dice, SYSTEM_DATA_0, SYSTEM_DATA_1, SYSTEM_DATA_2, SYSTEM_DATA_3);
+    if (is_bad_null_stack(c, selector, stack))
+        stack = SYSTEM_DATA_0;
     if (c->mode == REAL || c->mode == VM86)
         to = (to - selector * 16u) & 0xffff;
     switch (dice_below(w->dice, 5)) {
@@ -367,237 +326,6 @@ static void make_event(struct writer *w)
     }
 }
 
-/* ---- task switches ---- */
-
-static void make_task(struct writer *w)
-{
-    struct system_case *c = w->c;
-    uint16_t selector = (uint16_t)DICE_OF(w->dice, SYSTEM_TASK_32, SYSTEM_TASK_32, SYSTEM_TASK_16,
-                                          SYSTEM_TSS_NOW, system_selector(w->dice));
-    unsigned size;
-
-    if (c->cpl == 3 && dice_one_in(w->dice, 2)) { /* one that CPL 3 may use */
-        machine_put(c->ram + SYSTEM_GDT + SYSTEM_TASK_32 + 5, 0xe9, 1);
-        machine_put(c->ram + SYSTEM_GDT + SYSTEM_TASK_16 + 5, 0xe1, 1);
-        selector |= 3;
-    }
-    switch (dice_below(w->dice, 4)) {
-    case 0:
-        name(w, "a far jump or call to a task");
-        size = operand(w, false);
-        opcode(w, (unsigned)DICE_OF(w->dice, 0xea, 0x9a));
-        number(w, 0, size);
-        number(w, selector, 2);
-        break;
-    case 1:
-        name(w, "IRET from a task");
-        c->regs.rflags |= 0x4000;
-        machine_put(c->ram + SYSTEM_TSS, selector, 2);
-        if (!dice_one_in(w->dice, 4)) { /* that is busy */
-            machine_put(c->ram + SYSTEM_GDT + SYSTEM_TASK_32 + 5, 0x8b, 1);
-            machine_put(c->ram + SYSTEM_GDT + SYSTEM_TASK_16 + 5, 0x83, 1);
-        }
-        opcode(w, 0xcf);
-        break;
-    case 2:
-        name(w, "a far jump or call through a task gate");
-        machine_put(c->ram + SYSTEM_GDT + SYSTEM_WILD_FIRST,
-                    (uint64_t)selector << 16 | UINT64_C(0xe500) << 32, 8);
-        opcode(w, (unsigned)DICE_OF(w->dice, 0xea, 0x9a));
-        number(w, 0, is_16(c) ? 2 : 4);
-        number(w, SYSTEM_WILD_FIRST | c->cpl, 2);
-        break;
-    default:
-        name(w, "INT through a task gate");
-        machine_put(c->ram + SYSTEM_IDT + 8 * 0x40,
-                    (uint64_t)selector << 16 | UINT64_C(0xe500) << 32, 8);
-        if (c->mode == VM86)
-            c->regs.rflags |= 0x3000;
-        opcode(w, 0xcd);
-        byte(w, 0x40);
-        break;
-    }
-}
-
-/* ---- system calls ---- */
-
-static void make_system_call(struct writer *w)
-{
-    struct system_case *c = w->c;
-    c->sregs.efer |= is_16(c) || c->mode == PROTECTED_32 ? 0 : 1;
-    if (dice_one_in(w->dice, 8))
-        c->sregs.efer &= ~UINT64_C(1);
-    /* In long mode SYSENTER exists on Intel's processors only, as SYSCALL does outside of it on
-     * AMD's. */
-    c->regs.rcx = somewhere(w->dice);
-    c->regs.rdx = somewhere(w->dice);
-    c->regs.r11 = 2 | (dice_roll(w->dice) & 0x243ed5);
-    if (c->mode < COMPATIBLE && dice_one_in(w->dice, 2)) {
-        name(w, "SYSENTER, SYSEXIT");
-        c->regs.rcx = SYSTEM_STACK + 0x1e00;
-        opcode(w, (unsigned)DICE_OF(w->dice, 0x0f34, 0x0f35));
-        return;
-    }
-    switch (c->mode == LONG ? dice_below(w->dice, 3) : 2) {
-    case 0:
-        name(w, "SYSCALL");
-        opcode(w, 0x0f05);
-        break;
-    case 1:
-        name(w, "SYSRET");
-        if (!dice_one_in(w->dice, 3))
-            byte(w, 0x48);
-        opcode(w, 0x0f07);
-        break;
-    default:
-        name(w, "SWAPGS");
-        opcode(w, 0x0f01);
-        byte(w, 0xf8);
-        break;
-    }
-}
-
-/* ---- control registers, MSRs, flags, ports, tables ---- */
-
-static void make_control_register(struct writer *w)
-{
-    struct system_case *c = w->c;
-    unsigned reg = (unsigned)DICE_OF(w->dice, 0, 0, 2, 3, 4, 4, 8);
-    uint64_t bits;
-
-    name(w, "MOV of a control register");
-    if (reg == 0)
-        c->regs.rax =
-            c->sregs.cr0 ^ DICE_OF(w->dice, 1, 8, 0x10000, 0x40000, 0x80000000, 0x20000000,
-                                   0x40000000, UINT64_C(1) << dice_below(w->dice, 64));
-    else if (reg == 4)
-        c->regs.rax = c->sregs.cr4 ^ DICE_OF(w->dice, 0x80, 0x20, 0x100000, 0x800, 4,
-                                             UINT64_C(1) << (24 + dice_below(w->dice, 8)));
-    else if (reg == 3)
-        c->regs.rax = c->sregs.cr3 ^ DICE_OF(w->dice, 0, 8, 0x18);
-    else if (reg == 8)
-        c->regs.rax = dice_below(w->dice, 20);
-    bits = c->regs.rax;
-    if (c->mode != LONG)
-        c->regs.rax = (uint32_t)bits;
-    if (reg == 8 && c->mode == LONG)
-        byte(w, 0x44);
-    opcode(w, dice_one_in(w->dice, 3) ? 0x0f20 : 0x0f22);
-    with_register(w, reg & 7, 0);
-}
-
-static void make_flags(struct writer *w)
-{
-    unsigned size;
-
-    switch (dice_below(w->dice, 4)) {
-    case 0:
-        name(w, "CLI, STI");
-        opcode(w, (unsigned)DICE_OF(w->dice, 0xfa, 0xfb));
-        break;
-    case 1:
-        name(w, "PUSHF");
-        (void)operand(w, false);
-        opcode(w, 0x9c);
-        break;
-    default:
-        name(w, "POPF");
-        size = operand(w, false);
-        if (w->c->mode == LONG && size == 4)
-            size = 8;
-        push(w, (const uint64_t[]){2 | (dice_roll(w->dice) & 0x3f7ed5 & ~UINT64_C(0x20100))}, 1,
-             size);
-        opcode(w, 0x9d);
-        break;
-    }
-}
-
-static void make_port(struct writer *w)
-{
-    name(w, "a port");
-    if (dice_one_in(w->dice, 2))
-        w->c->regs.rdx = (w->c->regs.rdx & ~UINT64_C(0xffff)) | dice_below(w->dice, 0x480);
-    opcode(w, (unsigned)DICE_OF(w->dice, 0xe4, 0xe5, 0xe6, 0xe7, 0xec, 0xed, 0xee, 0xef));
-    if (w->c->code[w->c->length - 1] < 0xe8)
-        byte(w, dice_below(w->dice, 256));
-}
-
-static void make_table(struct writer *w)
-{
-    name(w, "a descriptor table register, SMSW, LMSW, INVLPG");
-    put_data(w, 0, dice_below(w->dice, 0x10000), 2);
-    put_data(w, 2, SYSTEM_GDT, 8);
-    opcode(w, 0x0f01);
-    at_bx(w, (unsigned)DICE_OF(w->dice, 0, 1, 2, 3, 4, 6, 7));
-}
-
-static void make_msr(struct writer *w)
-{
-    struct system_case *c = w->c;
-
-    name(w, "RDMSR, WRMSR");
-    c->regs.rcx = system_msrs[dice_below(w->dice, SYSTEM_MSRS)];
-    if (dice_one_in(w->dice, 4))
-        c->regs.rcx = DICE_OF(w->dice, 0xc0000080, 0xc0000080, 0x140, 0xffffffff, 0x1234);
-    c->regs.rdx = dice_one_in(w->dice, 2) ? 0 : dice_roll(w->dice) & 0xffffffff;
-    if (dice_one_in(w->dice, 2))
-        c->regs.rdx = DICE_OF(w->dice, 0xffff8000, 0x7fff);
-    /* QEMU's processor does not look whether an address is canonical. */
-    if (c->regs.rdx >> 15 != 0x1ffff)
-        c->regs.rdx &= 0x7fff;
-    /* KVM makes addresses of SYSENTER canonical, where Intel's processors have #GP. */
-    if (c->regs.rcx == 0x175 || c->regs.rcx == 0x176)
-        c->regs.rdx = 0;
-    /* Bits that are not used are kept by some and not by others. */
-    if (c->regs.rcx == 0xc0000084 || c->regs.rcx == 0x174)
-        c->regs.rdx = 0;
-    if (c->regs.rcx == 0x174)
-        c->regs.rax &= 0xffff;
-    if (c->regs.rcx == 0xc0000080) {
-        c->regs.rdx = 0;
-        /* LME is left alone: the lab does not survive it without paging. */
-        c->regs.rax = c->sregs.efer ^ DICE_OF(w->dice, 1, 0x800, 0x400, 2, 0x10);
-    }
-    opcode(w, (unsigned)DICE_OF(w->dice, 0x0f32, 0x0f30));
-}
-
-static void make_control(struct writer *w)
-{
-    switch (dice_below(w->dice, 9)) {
-    case 0:
-    case 1: make_control_register(w); break;
-    case 2: make_flags(w); break;
-    case 3: make_port(w); break;
-    case 4: make_table(w); break;
-    case 5: make_msr(w); break;
-    case 6:
-        name(w, "MOV of a debug register");
-        if (w->c->mode == LONG && !dice_one_in(w->dice, 4))
-            w->c->regs.rax &= 0xffffffff;
-        /* Written is what changes nothing, and GD is off: QEMU's processor keeps reserved bits, and
-         * has no GD. */
-        w->c->regs.rax = 0x400;
-        opcode(w, dice_one_in(w->dice, 2) ? 0x0f21 : 0x0f23);
-        /* Not DR4 and DR5: whether #UD or #GP comes first differs. */
-        with_register(w, (unsigned)DICE_OF(w->dice, 0, 1, 2, 3, 6, 7), 0);
-        break;
-    case 7:
-        name(w, "CLTS, INVD, WBINVD, HLT");
-        opcode(w, (unsigned)DICE_OF(w->dice, 0x0f06, 0x0f08, 0x0f09, 0xf4));
-        break;
-    default:
-        name(w, "FS and GS bases");
-        /* QEMU's processor takes bases that are not canonical. */
-        w->c->regs.rax &= UINT64_C(0x7fffffffffff);
-        byte(w, 0xf3);
-        if (w->c->mode == LONG && dice_one_in(w->dice, 2))
-            byte(w, 0x48);
-        opcode(w, 0x0fae);
-        with_register(w, dice_below(w->dice, 4), 0);
-        break;
-    }
-}
-
 void system_make_code(struct system_case *c, struct dice *dice)
 {
     struct writer w = {.c = c, .dice = dice};
@@ -608,9 +336,9 @@ void system_make_code(struct system_case *c, struct dice *dice)
     case FAR: make_far(&w); break;
     case EXCEPTIONS: make_exception(&w); break;
     case EVENTS: make_event(&w); break;
-    case TASKS: make_task(&w); break;
-    case SYSCALLS: make_system_call(&w); break;
-    default: make_control(&w); break;
+    case TASKS: system_make_task(&w); break;
+    case SYSCALLS: system_make_call(&w); break;
+    default: system_make_control(&w); break;
     }
     for (unsigned i = 0; i < c->length; i++)
         c->ram[(c->regs.rip + i) % SYSTEM_RAM] = c->code[i];

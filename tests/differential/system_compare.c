@@ -8,7 +8,8 @@
 
 struct comparison {
     const struct system_case *c;
-    bool say, same, is_real, is_page_fault;
+    const struct system_end *soft;
+    bool say, same, is_real;
 };
 
 static void differs(struct comparison *comparison, const char *format, ...)
@@ -46,8 +47,7 @@ static void registers(struct comparison *comparison, const struct system_end *kv
                       const struct system_end *soft_end)
 {
     const visor_x86_regs *kvm = &kvm_end->regs, *soft = &soft_end->regs;
-    /* The upper halves, after a switch to a task of 16 bits, and bits 19 to 16 of LAR's result are
-     * undefined (SDM vol. 3A, 7.6; vol. 2A, LAR). */
+    /* The upper halves after a switch to a task of 16 bits are undefined (SDM vol. 3A, 7.6). */
     const bool is_task_16 = soft_end->sregs.tr.present && (soft_end->sregs.tr.type & 8) == 0;
     const uint64_t defined = is_task_16 ? 0xffff : ~UINT64_C(0);
     static const char *const names[] = {"rax", "rbx", "rcx", "rdx", "rsi", "rdi",
@@ -63,6 +63,10 @@ static void registers(struct comparison *comparison, const struct system_end *kv
         values[0][17] &= ~UINT64_C(0xcd5);
         values[1][17] &= ~UINT64_C(0xcd5);
     }
+    /* Bits 31 to 16 of EFLAGS, which a TSS of 16 bits has not, are kept by QEMU's processor. */
+    if (is_task_16)
+        values[0][17] &= 0xffff;
+    /* Bits 19 to 16 of LAR's result are undefined (SDM vol. 2A, LAR). */
     if (is_lar(comparison->c)) {
         values[0][2] &= ~UINT64_C(0xf0000);
         values[1][2] &= ~UINT64_C(0xf0000);
@@ -103,28 +107,64 @@ static void segment(struct comparison *comparison, const char *name, const visor
 }
 
 /*
- * A stack of the IST that is not an inner one leaves SS alone (SDM vol. 3A, 6.14.5); QEMU's
- * processor has a null selector there, as after a change of CPL.
+ * SS behind a stack of the IST without a change of CPL: SDM vol. 3A, 6.14.5, has a null selector,
+ * as QEMU's processor; the operation of INT n (vol. 2A) and AMD's manual (vol. 2, 8.9) leave SS
+ * alone. Both are right, then.
  */
-static bool is_ist_quirk(const struct comparison *comparison, const visor_x86_segment *kvm,
+static bool is_ist_stack(const struct comparison *comparison, const visor_x86_segment *kvm,
                          const visor_x86_segment *soft)
 {
     return (comparison->c->sregs.efer & 0x400) != 0 && is_null(kvm) && kvm->selector == soft->dpl &&
            soft->selector == comparison->c->sregs.ss.selector;
 }
 
+/* QEMU's IRET and RET leave a null SS present, which 64-bit code has no use for. */
+static bool is_null_stack(const struct comparison *comparison, const visor_x86_segment *kvm,
+                          const visor_x86_segment *soft)
+{
+    return (comparison->c->sregs.efer & 0x400) != 0 && comparison->c->family == FAR &&
+           is_null(soft) && (kvm->selector & 0xfffc) == 0 && kvm->selector == soft->selector;
+}
+
+/*
+ * A fault of a new task: QEMU's processor has not loaded what comes behind, where processors
+ * complete the switch (SDM vol. 3A, 7.3).
+ */
+static bool is_not_loaded(const struct comparison *comparison, const visor_x86_segment *kvm,
+                          const visor_x86_segment *soft)
+{
+    const unsigned vector = system_vector(comparison->soft);
+
+    return comparison->c->family == TASKS && vector >= 8 && vector <= 12 && is_null(kvm) &&
+           kvm->selector == soft->selector;
+}
+
+static void data_segment(struct comparison *comparison, const char *name,
+                         const visor_x86_segment *kvm, const visor_x86_segment *soft)
+{
+    if (!is_not_loaded(comparison, kvm, soft))
+        segment(comparison, name, kvm, soft);
+}
+
 static void special(struct comparison *comparison, const visor_x86_sregs *kvm,
                     const visor_x86_sregs *soft)
 {
+    visor_x86_segment ldt = kvm->ldt;
+
+    /* QEMU's processor keeps an LDT that it refuses without TI. */
+    if (comparison->c->family == TASKS && is_null(&ldt) && is_null(&soft->ldt))
+        ldt.selector |= soft->ldt.selector & 4;
+
     segment(comparison, "cs", &kvm->cs, &soft->cs);
-    segment(comparison, "ds", &kvm->ds, &soft->ds);
-    segment(comparison, "es", &kvm->es, &soft->es);
-    segment(comparison, "fs", &kvm->fs, &soft->fs);
-    segment(comparison, "gs", &kvm->gs, &soft->gs);
-    if (!is_ist_quirk(comparison, &kvm->ss, &soft->ss))
-        segment(comparison, "ss", &kvm->ss, &soft->ss);
+    data_segment(comparison, "ds", &kvm->ds, &soft->ds);
+    data_segment(comparison, "es", &kvm->es, &soft->es);
+    data_segment(comparison, "fs", &kvm->fs, &soft->fs);
+    data_segment(comparison, "gs", &kvm->gs, &soft->gs);
+    if (!is_ist_stack(comparison, &kvm->ss, &soft->ss) &&
+        !is_null_stack(comparison, &kvm->ss, &soft->ss))
+        data_segment(comparison, "ss", &kvm->ss, &soft->ss);
     segment(comparison, "tr", &kvm->tr, &soft->tr);
-    segment(comparison, "ldt", &kvm->ldt, &soft->ldt);
+    segment(comparison, "ldt", &ldt, &soft->ldt);
     value(comparison, "gdt", kvm->gdt.base, soft->gdt.base);
     value(comparison, "gdt limit", kvm->gdt.limit, soft->gdt.limit);
     value(comparison, "idt", kvm->idt.base, soft->idt.base);
@@ -137,41 +177,6 @@ static void special(struct comparison *comparison, const visor_x86_sregs *kvm,
     value(comparison, "efer", kvm->efer, soft->efer);
 }
 
-/*
- * What QEMU's processor (7.2) does not write as processors do:
- *  - RF in the flags that a fault pushes (SDM vol. 3B, 17.3.1.1), and that a task is left with;
- *  - it sets bit 5 of the PDPTEs of PAE paging, which have no such bit (vol. 3A, table 4-8);
- *  - bit 5 of an entry for 1 GiB, too, before it sees that other bits there are reserved (4.8);
- *  - P in the error code of a page fault for reserved bits (4.7); *  - the bit "accessed" of code
- * segments, when far transfers and interrupts load CS (3.4.5.1), and so the bits "accessed" and
- * "dirty" of that page;
- *  - the vector in error codes of long mode's IDT: it has 16 times the vector there, not 8 (6.13);
- *  - EXT in that of a fault while an exception is delivered (6.13).
- */
-static bool is_quirk(const struct comparison *comparison, unsigned at, uint64_t kvm, uint64_t soft)
-{
-    const struct system_case *c = comparison->c;
-    const bool is_pae = (c->sregs.cr4 & 0x20) != 0 && (c->sregs.efer & 0x400) == 0;
-
-    if (soft == (kvm | 0x10000) && (kvm & 0xffc0802a) == 2)
-        return true;
-    if (soft == (kvm | 1) && (at >= SYSTEM_STACK || c->family == PAGING))
-        return comparison->is_page_fault ? (kvm & 8) != 0 : true;
-    if (at >= SYSTEM_WILD + 0x2000 && at < SYSTEM_WILD + 0x3000 && kvm == (soft | 0x20) &&
-        (soft & 0x80) != 0)
-        return true;
-    if ((c->sregs.efer & 0x400) != 0 && at >= SYSTEM_STACK && (kvm & 6) == 2 && (soft & 6) == 2 &&
-        kvm < 0x1010 && kvm >> 4 == soft >> 3)
-        return true;
-    if (at >= SYSTEM_GDT && at < SYSTEM_TSS && (at & 4) != 0 && soft == (kvm | 0x100) &&
-        (kvm & 0x1800) == 0x1800)
-        return true;
-    if ((at == SYSTEM_TABLES + 0x1000 + 4 || at == SYSTEM_TABLES + 0x1000 + 8) &&
-        soft == (kvm | 0x40))
-        return true;
-    return is_pae && at >= SYSTEM_TABLES && at < SYSTEM_TABLES + 32 && kvm == (soft | 0x20);
-}
-
 static void memory(struct comparison *comparison, const uint8_t *kvm, const uint8_t *soft)
 {
     unsigned said = 0;
@@ -180,7 +185,8 @@ static void memory(struct comparison *comparison, const uint8_t *kvm, const uint
         return;
     for (unsigned at = 0; at < SYSTEM_RAM && said < 12; at += 4) {
         if (memcmp(kvm + at, soft + at, 4) != 0 &&
-            !is_quirk(comparison, at, machine_get(kvm + at, 4), machine_get(soft + at, 4))) {
+            !system_memory_quirk(comparison->c, comparison->soft, at, machine_get(kvm + at, 4),
+                                 machine_get(soft + at, 4))) {
             differs(comparison, "%05x: was %08" PRIx64 " kvm %08" PRIx64 " soft %08" PRIx64, at,
                     machine_get(comparison->c->ram + at, 4), machine_get(kvm + at, 4),
                     machine_get(soft + at, 4));
@@ -193,11 +199,8 @@ bool system_same(const struct system_case *c, const struct system_end *kvm,
                  const struct system_end *soft, const uint8_t *kvm_ram, const uint8_t *soft_ram,
                  bool say)
 {
-    struct comparison comparison = {.c = c,
-                                    .say = say,
-                                    .same = true,
-                                    .is_real = is_real(kvm) && is_real(soft),
-                                    .is_page_fault = kvm->regs.rip == SYSTEM_HANDLERS + 2 * 14 + 1};
+    struct comparison comparison = {
+        .c = c, .soft = soft, .say = say, .same = true, .is_real = is_real(kvm) && is_real(soft)};
 
     if (kvm->reason != soft->reason) {
         differs(&comparison, "exit     kvm %s soft %s", visor_exit_name(kvm->reason),
@@ -213,7 +216,10 @@ bool system_same(const struct system_case *c, const struct system_end *kvm,
     registers(&comparison, kvm, soft);
     special(&comparison, &kvm->sregs, &soft->sregs);
     value(&comparison, "dr6", kvm->debugregs.dr6, soft->debugregs.dr6);
-    value(&comparison, "dr7", kvm->debugregs.dr7, soft->debugregs.dr7);
+    /* KVM does not look at what its guest's processor does to DR7, as a task switch does. */
+    if (kvm->debugregs.dr7 != c->debugregs.dr7 ||
+        (c->debugregs.dr7 & ~UINT64_C(0x55)) != soft->debugregs.dr7)
+        value(&comparison, "dr7", kvm->debugregs.dr7, soft->debugregs.dr7);
     for (unsigned i = 0; i < 4; i++)
         value(&comparison, "dr", kvm->debugregs.db[i], soft->debugregs.db[i]);
     for (unsigned i = 0; i < SYSTEM_MSRS; i++) {

@@ -111,6 +111,10 @@ static uint64_t wild_descriptor(const struct system_case *c, struct dice *dice)
         flags |= 8;
     if (dice_one_in(dice, 6))
         base = dice_below(dice, 16) * 16;
+    /* L of data is reserved (SDM vol. 3A, 3.4.5), and QEMU's processor has no stack pointer then.
+     */
+    if (type < 8)
+        flags &= ~2u;
     /* L and D together are reserved (SDM vol. 3A, 5.2.1), and QEMU's processor takes them. */
     if (is_long(c) && type >= 8 && (flags & 2) != 0)
         flags &= ~4u;
@@ -127,6 +131,7 @@ static void make_gdt(struct system_case *c, struct dice *dice)
         set_descriptor(c, at, wild_descriptor(c, dice));
     for (unsigned at = 0; at < 0x200; at += 8)
         machine_put(c->ram + SYSTEM_LDT + at, wild_descriptor(c, dice), 8);
+    set_descriptor(c, 0, 0); /* which QEMU lets null selectors of tasks find */
     set_descriptor(c, SYSTEM_CODE_0, descriptor(0, 0xfffff, 0x9b, code));
     set_descriptor(c, SYSTEM_DATA_0, descriptor(0, 0xfffff, 0x93, big));
     set_descriptor(c, SYSTEM_CODE_3, descriptor(0, 0xfffff, 0xfb, user));
@@ -191,100 +196,18 @@ static void make_idt(struct system_case *c, struct dice *dice)
     }
 }
 
-/* ---- task states (SDM vol. 3A, figures 7-2, 7-10, 7-11) ---- */
+/* ---- stacks, flags ---- */
 
-static uint32_t stack_top(unsigned cpl)
+uint32_t system_stack_top(unsigned cpl)
 {
     return SYSTEM_STACK + (cpl == 3 ? 0x2000 : 0x400 * (cpl + 1)) - 0x100;
 }
 
-static uint32_t wild_flags(struct dice *dice)
+uint32_t system_flags(struct dice *dice)
 {
     return (uint32_t)(2 | (dice_roll(dice) & 0x0cd5) | (dice_one_in(dice, 4) ? 0x200 : 0) |
                       dice_below(dice, 4) << 12 | (dice_one_in(dice, 12) ? 0x40000 : 0) |
                       (dice_one_in(dice, 8) ? 0x200000 : 0));
-}
-
-/* To CPL 0: QEMU gives up when a task that KVM has switched to comes to an inner stack. */
-static void make_task_32(struct system_case *c, struct dice *dice, uint8_t *tss, bool now)
-{
-    static const uint16_t segments[6] = {SYSTEM_DATA_0, SYSTEM_CODE_0, SYSTEM_DATA_0,
-                                         SYSTEM_DATA_0, SYSTEM_DATA_0, SYSTEM_DATA_0};
-
-    machine_put(tss, now ? SYSTEM_TASK_32 : SYSTEM_TSS_NOW, 2);
-    for (unsigned cpl = 0; cpl < 3; cpl++) {
-        machine_put(tss + 4 + 8 * cpl, stack_top(cpl), 4);
-        machine_put(tss + 8 + 8 * cpl, DICE_OF(dice, SYSTEM_DATA_0, SYSTEM_DATA_1, SYSTEM_DATA_2),
-                    4);
-        machine_put(tss + 8 + 8 * cpl,
-                    cpl == 0   ? SYSTEM_DATA_0
-                    : cpl == 1 ? SYSTEM_DATA_1
-                               : SYSTEM_DATA_2,
-                    4);
-        if (dice_one_in(dice, 12))
-            machine_put(tss + 8 + 8 * cpl, system_selector(dice), 2);
-    }
-    machine_put(tss + 28, c->sregs.cr3, 4);
-    machine_put(tss + 32, SYSTEM_HANDLERS + 0x700 + dice_below(dice, 64) * 2, 4);
-    machine_put(tss + 36, wild_flags(dice), 4);
-    for (unsigned i = 0; i < 8; i++)
-        machine_put(tss + 40 + 4 * i, dice_roll(dice), 4);
-    machine_put(tss + 56, stack_top(0), 4);
-    for (unsigned i = 0; i < 6; i++) {
-        machine_put(tss + 72 + 4 * i, segments[i], 4);
-        if (dice_one_in(dice, 12))
-            machine_put(tss + 72 + 4 * i, system_selector(dice) & (i == 1 ? ~3u : ~0u), 2);
-    }
-    machine_put(tss + 96, dice_one_in(dice, 2) ? SYSTEM_LDT_NOW : 0, 4);
-    if (dice_one_in(dice, 16))
-        machine_put(tss + 96, system_selector(dice), 2);
-    machine_put(tss + 100, 104u << 16, 4);
-}
-
-static void make_task_16(struct dice *dice, uint8_t *tss)
-{
-    machine_put(tss, SYSTEM_TSS_NOW, 2);
-    for (unsigned cpl = 0; cpl < 3; cpl++) {
-        machine_put(tss + 2 + 4 * cpl, stack_top(cpl), 2);
-        machine_put(tss + 4 + 4 * cpl,
-                    cpl == 0   ? SYSTEM_DATA_0
-                    : cpl == 1 ? SYSTEM_DATA_1
-                               : SYSTEM_DATA_2,
-                    2);
-    }
-    machine_put(tss + 14, SYSTEM_HANDLERS + 0x780 + dice_below(dice, 32) * 2, 2);
-    machine_put(tss + 16, wild_flags(dice), 2);
-    for (unsigned i = 0; i < 8; i++)
-        machine_put(tss + 18 + 2 * i, dice_roll(dice), 2);
-    machine_put(tss + 26, stack_top(0), 2);
-    machine_put(tss + 34, SYSTEM_DATA_0, 2);
-    machine_put(tss + 36, SYSTEM_CODE_0, 2);
-    machine_put(tss + 38, SYSTEM_DATA_0, 2);
-    machine_put(tss + 40, dice_one_in(dice, 8) ? system_selector(dice) : SYSTEM_DATA_0, 2);
-    machine_put(tss + 42, dice_one_in(dice, 2) ? SYSTEM_LDT_NOW : 0, 2);
-}
-
-static void make_tasks(struct system_case *c, struct dice *dice)
-{
-    uint8_t *tss = c->ram + SYSTEM_TSS;
-
-    if (is_long(c)) {
-        memset(tss, 0, 104);
-        for (unsigned i = 0; i < 3; i++)
-            machine_put(tss + 4 + 8 * i, stack_top(i), 8);
-        for (unsigned i = 0; i < 7; i++)
-            machine_put(tss + 36 + 8 * i, SYSTEM_STACK + 0xa00 + 0x80 * i, 8);
-        if (dice_one_in(dice, 16)) /* a stack that is not canonical */
-            machine_put(tss + 4 + 8 * dice_below(dice, 3), UINT64_C(1) << 47, 8);
-        machine_put(tss + 102, 104, 2);
-    } else {
-        make_task_32(c, dice, tss, true);
-    }
-    /* The permissions of ports. */
-    for (unsigned i = 104; i < 0x1f0; i++)
-        tss[i] = dice_one_in(dice, 2) ? 0 : (uint8_t)dice_roll(dice);
-    make_task_32(c, dice, tss + SYSTEM_TSS_STEP, false);
-    make_task_16(dice, tss + 2 * SYSTEM_TSS_STEP);
 }
 
 /* ---- paging (SDM vol. 3A, chapter 4) ---- */
@@ -337,7 +260,7 @@ static void map_good(struct system_case *c, struct dice *dice, unsigned size)
     for (unsigned i = 0; i < SYSTEM_RAM >> 12; i++) {
         uint64_t entry = (uint64_t)i << 12 | 3 | (dice_roll(dice) & 0x60);
 
-        if ((c->cpl == 3 || dice_one_in(dice, 16)) && is_user_page(c, i))
+        if ((c->cpl == 3 || c->family == TASKS || dice_one_in(dice, 16)) && is_user_page(c, i))
             entry |= 4;
         machine_put(c->ram + SYSTEM_TABLES + 0x1000 + size * i, entry, size);
     }
@@ -380,6 +303,8 @@ static void make_paging(struct system_case *c, struct dice *dice, unsigned level
             for (unsigned i = 1; i < 4; i++)
                 machine_put(top + 8 * i, wild_entry(c, dice, 4, 8), 8);
             machine_put(top + 8 * 511, wild_entry(c, dice, 4, 8), 8);
+            for (unsigned i = 1; i < 4; i++) /* where compatibility mode comes to, too */
+                machine_put(top + 0x3000 + 8 * i, wild_entry(c, dice, 3, 8), 8);
             c->target |= (uint64_t)dice_below(dice, 4) << 30;
             c->target |= dice_one_in(dice, 4) ? UINT64_C(0xffffff8000000000)
                                               : (uint64_t)(1 + dice_below(dice, 3)) << 39;
@@ -498,11 +423,11 @@ static void make_registers(struct system_case *c, struct dice *dice)
     for (unsigned i = 0; i < sizeof(all) / sizeof(all[0]); i++)
         *all[i] = c->mode == LONG ? dice_roll(dice) : i >= 6 ? 0 : dice_roll(dice) & 0xffffffff;
     r->rbx = SYSTEM_DATA + 0x100 + dice_below(dice, 0xc00);
-    r->rsp = stack_top(c->cpl);
+    r->rsp = system_stack_top(c->cpl);
     r->rip = SYSTEM_CODE + (dice_one_in(dice, 8) ? 0xff0 + dice_below(dice, 15)
                                                  : 0x100 + dice_below(dice, 0x800));
     /* Without TF: QEMU's processor keeps its traps off behind LSS and STI, too. */
-    r->rflags = wild_flags(dice) | (c->mode == VM86 ? 0x20000 : 0);
+    r->rflags = system_flags(dice) | (c->mode == VM86 ? 0x20000 : 0);
 }
 
 static void make_msrs(struct system_case *c, struct dice *dice)
@@ -510,7 +435,7 @@ static void make_msrs(struct system_case *c, struct dice *dice)
     for (unsigned i = 0; i < SYSTEM_MSRS; i++)
         c->msrs[i] = (visor_x86_msr){.index = system_msrs[i], .value = dice_below(dice, 256)};
     c->msrs[0].value = DICE_OF(dice, 0, 8, SYSTEM_CODE_0, SYSTEM_CODE_0, 0x60);
-    c->msrs[1].value = stack_top(0);
+    c->msrs[1].value = system_stack_top(0);
     c->msrs[2].value = SYSTEM_HANDLERS + 0xe00;
     c->msrs[3].value = (uint64_t)DICE_OF(dice, 0x10, 0x13, SYSTEM_DATA_0, system_selector(dice))
                            << 48 |
@@ -545,13 +470,18 @@ void system_make(struct system_case *c, uint64_t seed, int family)
     if (c->mode == COMPATIBLE && c->cpl != 3)
         c->cpl = 0;
     c->debugregs = (visor_x86_debugregs){.dr6 = 0xffff0ff0, .dr7 = 0x400};
+    if (c->family == TASKS && dice_one_in(&dice, 4)) { /* breakpoints that nothing hits */
+        c->debugregs.dr7 |= dice_roll(&dice) & 0xff;
+        for (unsigned i = 0; i < 4; i++)
+            c->debugregs.db[i] = 0xfff00000;
+    }
     for (unsigned i = 0; i < 0x1000; i += 8)
         machine_put(c->ram + SYSTEM_DATA + i, dice_roll(&dice), 8);
     memset(c->ram + SYSTEM_DATA, 0xf4, 16); /* code goes on here from the page before */
     make_control(c, &dice);
     make_gdt(c, &dice);
     make_idt(c, &dice);
-    make_tasks(c, &dice);
+    system_make_tasks(c, &dice);
     make_segments(c, &dice);
     make_registers(c, &dice);
     make_msrs(c, &dice);
