@@ -265,11 +265,7 @@ static const struct quirk quirks[] = {
     /* The software CPU, with the interrupt chips of src/irqchip. */
     {"soft", 0, "irq/resample_again", QUIRK_MAY_DIFFER, "exit mmio*should be kicked",
      "a thread takes events: one that comes during an interrupt may be seen after its end"},
-    {"soft", 0, "chips/pic", QUIRK_DIFFERS, "*byte 4 of 16 is 0x00*",
-     "of the lowest priority only the three bits are kept that mean something"},
 
-    {"whpx", 0, "chips/pic", QUIRK_DIFFERS, "*byte 4 of 16 is 0x00*",
-     "of the lowest priority only the three bits are kept that mean something"},
     {"whpx", 0, "msr/exit_direction", QUIRK_DIFFERS, "*EUNSUPPORTED*",
      "the platform itself answers MSRs that the processor has, and cannot be told otherwise later"},
     {"whpx", 0, "msr/unknown", QUIRK_DIFFERS, "*0x11e*ENOENT*",
@@ -290,8 +286,6 @@ static const struct quirk quirks[] = {
      "a run ends at every interrupt of the host, whatever its cause"},
     {"haxm", 0, "irq/resample_again", QUIRK_MAY_DIFFER, "exit mmio*should be kicked",
      "a thread takes events: one that comes during an interrupt may be seen after its end"},
-    {"haxm", 0, "chips/pic", QUIRK_DIFFERS, "*byte 4 of 16 is 0x00*",
-     "of the lowest priority only the three bits are kept that mean something"},
     {"haxm", 0, "memory/read_only*", QUIRK_DIFFERS, "exit mmio (write of 8 bytes at 0x3f000000*",
      HAXM_ROM},
     {"haxm", 0, "slots/read_only", QUIRK_DIFFERS, "exit mmio (write of 8 bytes at 0x3f000000*",
