@@ -71,6 +71,7 @@ struct run_options {
     size_t disk_count;
     bool entropy;
     bool debug_exit;
+    bool deterministic;
     enum boot_unpack_where unpack;
     visor_protection protection;
     char *firmware;       /* of a protected VM; NULL: the hypervisor's */

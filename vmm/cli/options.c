@@ -90,6 +90,8 @@ static int complete_params(struct run_options *options, vmm_error *error)
 
     options->params = NULL;
     code = append_param(options, "panic=-1", error);
+    if (code == 0 && options->deterministic)
+        code = append_param(options, "nokaslr", error);
     for (size_t i = 0; i < MACHINE_SERIAL_PORTS && code == 0; i++) {
         if (!options->serial[i].given || !options->serial[i].console)
             continue;
@@ -306,6 +308,7 @@ enum {
     OPT_DISK,
     OPT_RWDISK,
     OPT_NO_RNG,
+    OPT_DETERMINISTIC,
     OPT_DUMP_FDT,
     OPT_DECOMPRESS,
     OPT_BIOS,
@@ -355,6 +358,23 @@ static int complete_protection(struct run_options *options, vmm_error *error)
     return 0;
 }
 
+/* Nothing of the host's time, and no random numbers of its. */
+static int complete_deterministic(struct run_options *options, vmm_error *error)
+{
+    if (!options->deterministic)
+        return 0;
+    if (options->hypervisor != NULL)
+        return vmm_fail(error, VISOR_EINVAL,
+                        "--deterministic chooses the hypervisor: the software CPU");
+    if (options->cpus != 1)
+        return vmm_fail(error, VISOR_EINVAL, "--deterministic is for one processor");
+    if (options->disk_count != 0)
+        return vmm_fail(error, VISOR_EINVAL,
+                        "--deterministic has no disks: how fast they are is the host's");
+    options->entropy = false;
+    return set_string(&options->hypervisor, "soft[deterministic=on]", error);
+}
+
 static int parse_option(struct run_options *options, int option, vmm_error *error)
 {
     uint64_t number = 0;
@@ -382,6 +402,7 @@ static int parse_option(struct run_options *options, int option, vmm_error *erro
     case OPT_SERIAL: return parse_serial(options, optarg, error);
     case OPT_HYPERVISOR: return set_string(&options->hypervisor, optarg, error);
     case OPT_NO_RNG: options->entropy = false; return 0;
+    case OPT_DETERMINISTIC: options->deterministic = true; return 0;
     case OPT_DUMP_FDT: return set_string(&options->dump_fdt, optarg, error);
     case OPT_DECOMPRESS: return parse_decompress(&options->unpack, optarg, error);
     case OPT_MODULE: return parse_module(options, optarg, error);
@@ -411,6 +432,7 @@ int run_options_parse(struct run_options *out, int argc, char **argv, vmm_error 
         {"serial", required_argument, NULL, OPT_SERIAL},
         {"hypervisor", required_argument, NULL, OPT_HYPERVISOR},
         {"no-rng", no_argument, NULL, OPT_NO_RNG},
+        {"deterministic", no_argument, NULL, OPT_DETERMINISTIC},
         {"dump-fdt", required_argument, NULL, OPT_DUMP_FDT},
         {"module", required_argument, NULL, OPT_MODULE},
         {"bios", required_argument, NULL, OPT_BIOS},
@@ -447,6 +469,8 @@ int run_options_parse(struct run_options *out, int argc, char **argv, vmm_error 
         code = set_string(&out->kernel, argv[optind], error);
     if (code == 0)
         code = complete_protection(out, error);
+    if (code == 0)
+        code = complete_deterministic(out, error);
     if (code == 0)
         code = complete_serial(out, error);
     if (code == 0)

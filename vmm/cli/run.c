@@ -48,6 +48,7 @@ void cli_run_help(void)
         "in\n"
         "                         brackets: kvm[device=/dev/kvm]\n"
         "      --no-rng           no virtio-rng device\n"
+        "      --deterministic    x86-64: the same in each run, on the software CPU\n"
         "      --decompress WHO   who unpacks a bzImage: host, guest (its own code), or auto, the\n"
         "                         default: the host where that comes to the same\n"
         "      --module FILE[,TEXT]\n"
@@ -223,6 +224,7 @@ static int make_machine(struct session *session, vmm_error *error)
         .entropy = options->entropy,
         .unpack = options->unpack,
         .debug_exit = options->debug_exit,
+        .guest_time = options->deterministic,
         .protection = options->protection,
         .bounce_size = options->swiotlb_mib << 20,
         .ended = on_ended,

@@ -64,6 +64,9 @@ typedef struct vmm_host {
     /* A line about something that the guest or the host did wrong, without newline; may be NULL. */
     void (*log)(void *log_context, const char *line);
     void *log_context;
+    /* The guest's own time at an access of this vCPU, in ns since it began; NULL: clocks show the
+     * host's. */
+    uint64_t (*guest_time)(visor_vcpu *vcpu);
 } vmm_host;
 
 /*

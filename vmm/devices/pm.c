@@ -24,11 +24,18 @@ struct pm {
     bool sci;
 };
 
-static uint32_t timer_now(void)
+static uint32_t timer_now(const pm *block, visor_vcpu *vcpu)
 {
     struct timespec now;
 
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (block->host->guest_time != NULL) {
+        uint64_t ns = block->host->guest_time(vcpu);
+
+        now = (struct timespec){.tv_sec = (time_t)(ns / 1000000000),
+                                .tv_nsec = (long)(ns % 1000000000)};
+    } else {
+        clock_gettime(CLOCK_MONOTONIC, &now);
+    }
     return (uint32_t)((uint64_t)now.tv_sec * TIMER_HZ +
                       (uint64_t)now.tv_nsec * TIMER_HZ / 1000000000);
 }
@@ -80,7 +87,6 @@ static int handle(void *context, visor_vcpu *vcpu, visor_io *io)
     uint16_t control;
     uint32_t timer;
 
-    (void)vcpu;
     pthread_mutex_lock(&block->lock);
     if (io->is_write) {
         for (uint32_t i = 0; i < io->length; i++)
@@ -88,7 +94,7 @@ static int handle(void *context, visor_vcpu *vcpu, visor_io *io)
         update_sci(block);
     } else {
         control = block->control | CNT_SCI_EN;
-        timer = timer_now();
+        timer = timer_now(block, vcpu);
         for (unsigned i = 0; i < 2; i++) {
             image[i] = (uint8_t)(block->status >> (8 * i));
             image[2 + i] = (uint8_t)(block->enable >> (8 * i));

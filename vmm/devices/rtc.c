@@ -31,19 +31,28 @@ enum {
 #define D_VALID   0x80 /* the battery is good */
 #define HOUR_PM   0x80
 
+#define GUEST_EPOCH 946684800 /* 2000-01-01: when time begins that is the guest's own */
+
 struct rtc {
+    const vmm_host *host;
     pthread_mutex_t lock;
-    int64_t offset_s; /* guest's time minus host's */
+    struct timespec now; /* of the access under way */
+    int64_t offset_s;    /* what the guest has set, minus that */
     uint8_t index;
     uint8_t nvram[128]; /* the time's registers in it are as of the last load() */
 };
 
-static struct timespec host_now(void)
+static void look_at_clock(rtc *clock, visor_vcpu *vcpu)
 {
-    struct timespec now;
+    uint64_t ns;
 
-    clock_gettime(CLOCK_REALTIME, &now);
-    return now;
+    if (clock->host->guest_time == NULL) {
+        clock_gettime(CLOCK_REALTIME, &clock->now);
+        return;
+    }
+    ns = clock->host->guest_time(vcpu);
+    clock->now.tv_sec = GUEST_EPOCH + (time_t)(ns / 1000000000);
+    clock->now.tv_nsec = (long)(ns % 1000000000);
 }
 
 static uint8_t encode(const rtc *clock, int value)
@@ -62,7 +71,7 @@ static void load(rtc *clock)
     uint8_t *nvram = clock->nvram, hour;
     struct tm tm;
 
-    if (nvram[REG_B] & B_SET || !vmm_date_of(&tm, host_now().tv_sec + clock->offset_s))
+    if (nvram[REG_B] & B_SET || !vmm_date_of(&tm, clock->now.tv_sec + clock->offset_s))
         return;
     nvram[REG_SECONDS] = encode(clock, tm.tm_sec);
     nvram[REG_MINUTES] = encode(clock, tm.tm_min);
@@ -99,7 +108,7 @@ static void store(rtc *clock)
         if (nvram[REG_HOURS] & HOUR_PM)
             tm.tm_hour += 12;
     }
-    clock->offset_s = vmm_date_seconds(&tm) - host_now().tv_sec;
+    clock->offset_s = vmm_date_seconds(&tm) - clock->now.tv_sec;
 }
 
 static bool is_time(uint8_t index)
@@ -112,7 +121,7 @@ static uint8_t read_register(rtc *clock)
 {
     switch (clock->index) {
     case REG_A:
-        if (!(clock->nvram[REG_B] & B_SET) && host_now().tv_nsec >= 1000000000 - A_UIP_NS)
+        if (!(clock->nvram[REG_B] & B_SET) && clock->now.tv_nsec >= 1000000000 - A_UIP_NS)
             return clock->nvram[REG_A] | A_UIP;
         return clock->nvram[REG_A];
     case REG_C: return 0; /* no interrupts */
@@ -151,8 +160,8 @@ static int handle(void *context, visor_vcpu *vcpu, visor_io *io)
 {
     rtc *clock = context;
 
-    (void)vcpu;
     pthread_mutex_lock(&clock->lock);
+    look_at_clock(clock, vcpu);
     for (uint32_t i = 0; i < io->length; i++) {
         uint64_t port = io->address + i;
 
@@ -174,6 +183,7 @@ int rtc_create(rtc **out, const vmm_host *host, vmm_error *error)
 
     if (!clock)
         return vmm_fail(error, VISOR_ENOMEM, "out of memory");
+    clock->host = host;
     clock->nvram[REG_A] = A_DEFAULT;
     clock->nvram[REG_B] = B_24H;
     pthread_mutex_init(&clock->lock, NULL);

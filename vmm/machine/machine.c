@@ -371,6 +371,8 @@ static int check_board(const struct machine_board *board, const struct machine_c
         what = "firmware";
     if (config->debug_exit)
         what = "debug exit";
+    if (config->guest_time)
+        what = "clocks of its own";
     if (config->module_count != 0)
         what = "multiboot modules";
     for (size_t i = MACHINE_SERIAL_PORTS; i < MACHINE_PORTS; i++) {

@@ -42,6 +42,7 @@ struct machine_config {
     bool entropy;                  /* a virtio-rng */
     enum boot_unpack_where unpack; /* of a bzImage */
     bool debug_exit;               /* a device that ends the machine with a status */
+    bool guest_time;               /* its clocks show the guest's own time (PCs) */
     /* VISOR_UNPROTECTED; or a protected VM, whose devices reach only the bounce buffer: so many
      * bytes of memory_size, a multiple of 1 MiB. firmware is that of a protected VM then. */
     visor_protection protection;

@@ -181,6 +181,16 @@ static int add_fw_cfg(struct machine *machine, struct pc *pc, vmm_error *error)
     return code;
 }
 
+/* vmm_host.guest_time */
+static uint64_t guest_time(visor_vcpu *vcpu)
+{
+    uint64_t tsc, hz;
+
+    if (visor_x86_get_msr(&tsc, vcpu, 0x10) < 0 || visor_x86_get_tsc_hz(&hz, vcpu) < 0)
+        return 0;
+    return tsc / hz * 1000000000 + tsc % hz * 1000000000 / hz;
+}
+
 static int pc_add_devices(struct machine *machine, vmm_error *error)
 {
     const vmm_host *host = &machine->host;
@@ -198,6 +208,8 @@ static int pc_add_devices(struct machine *machine, vmm_error *error)
     if (code < 0)
         return vmm_fail_visor(error, code, "cannot reserve address space for the processor");
 
+    if (machine->config.guest_time)
+        machine->host.guest_time = guest_time;
     code = pci_bus_create(&machine->pci, host, &pc->pci, error);
     if (code == 0)
         code = pm_create(&pc->pm, host, error);
