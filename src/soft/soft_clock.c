@@ -32,7 +32,8 @@
 /* struct pvclock_wall_clock: version, seconds, nanoseconds, of when the clock was 0. */
 #define WALL_SIZE 12u
 
-#define NS_PER_S UINT64_C(1000000000)
+#define NS_PER_S      UINT64_C(1000000000)
+#define COUNTED_START UINT64_C(946684800) /* 2000-01-01 */
 
 /* ---- the line ---- */
 
@@ -60,8 +61,11 @@ uint64_t soft_clock_ticks(const struct soft_vm *soft)
     if (machine->devices.tsc != NULL)
         return machine->devices.tsc(machine->devices.context, NULL);
     /* Each vCPU counts its own instructions; none may be before the start of the line. */
-    for (size_t i = 0; i < machine->cpu_count; i++)
-        least = machine->cpus[i]->icount < least ? machine->cpus[i]->icount : least;
+    for (size_t i = 0; i < machine->cpu_count; i++) {
+        uint64_t time = soft_time(machine->cpus[i], NULL);
+
+        least = time < least ? time : least;
+    }
     return machine->cpu_count > 0 ? least : 0;
 }
 
@@ -171,12 +175,12 @@ void soft_clock_publish(visor_vcpu *vcpu)
 }
 
 /* When the clock was 0, by the host's calendar. Where time is a count of instructions nothing may
- * depend on the host: the clock began in 1970. */
+ * depend on the host: the clock began on COUNTED_START. */
 static void write_wall_clock(visor_vcpu *vcpu, uint64_t gpa)
 {
     struct soft_vm *soft = soft_vm_of(vcpu->vm);
     uint8_t *at = memory_at(soft_vcpu_of(vcpu)->cpu, gpa, WALL_SIZE);
-    uint64_t ns = 0;
+    uint64_t ns = COUNTED_START * NS_PER_S;
     uint32_t version;
 
     if (at == NULL)
