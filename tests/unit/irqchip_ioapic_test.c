@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The 82093AA: pins, redirection entries, ends of interrupts; routes and messages to the local
  * APICs; events of the host. */
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "chips.h"
+#include "events.h"
 
 #define LEVEL      0x8000u
 #define MASKED     0x10000u
@@ -290,15 +290,14 @@ static bool eventually(struct chips *chips, size_t cpu)
 
 TEST(an_event_is_an_edge)
 {
-    int event = eventfd(0, EFD_NONBLOCK);
-    uint64_t one = 1, count;
+    visor_event event = make_event();
     struct chips chips;
 
     REQUIRE(create(&chips, 1));
     ioapic_route(&chips, 5, 0x45, 0);
     CHECK_OK(visor__irqchip_add_event(chips.chip, 5, event, VISOR_EVENT_NONE));
     for (unsigned i = 0; i < 3; i++) {
-        CHECK_INT(write(event, &one, 8), 8);
+        visor__os_event_signal(event);
         CHECK(eventually(&chips, 0));
         CHECK_INT(take(&chips, 0), 0x45);
         eoi(&chips, 0);
@@ -308,46 +307,44 @@ TEST(an_event_is_an_edge)
     CHECK_OK(visor__irqchip_remove_event(chips.chip, 5, event));
     CHECK_INT(visor__irqchip_remove_event(chips.chip, 5, event), VISOR_ENOENT);
     /* Nobody takes it any more. */
-    CHECK_INT(write(event, &one, 8), 8);
+    visor__os_event_signal(event);
     usleep(20000);
-    CHECK_INT(read(event, &count, 8), 8);
+    CHECK_INT(event_count(event), 1);
     chips_free(&chips);
-    close(event);
+    close_event(event);
 }
 
 TEST(an_event_with_resample_is_a_level)
 {
-    int event = eventfd(0, EFD_NONBLOCK), resample = eventfd(0, EFD_NONBLOCK);
-    uint64_t one = 1, count;
+    visor_event event = make_event(), resample = make_event();
     struct chips chips;
 
     REQUIRE(create(&chips, 1));
     ioapic_route(&chips, 5, 0x45 | LEVEL, 0);
     CHECK_OK(visor__irqchip_add_event(chips.chip, 5, event, resample));
-    CHECK_INT(write(event, &one, 8), 8);
+    visor__os_event_signal(event);
     CHECK(eventually(&chips, 0));
     CHECK_INT(take(&chips, 0), 0x45);
-    CHECK(read(resample, &count, 8) < 0); /* in service */
+    CHECK_INT(event_count(resample), 0); /* in service */
     eoi(&chips, 0);
-    CHECK_INT(read(resample, &count, 8), 8);
+    CHECK_INT(event_count(resample), 1);
     CHECK_INT(take(&chips, 0), -1); /* the line fell */
-    CHECK_INT(write(event, &one, 8), 8);
+    visor__os_event_signal(event);
     CHECK(eventually(&chips, 0));
     CHECK_INT(take(&chips, 0), 0x45);
     /* Removed in service: the line falls then. */
     CHECK_OK(visor__irqchip_remove_event(chips.chip, 5, event));
     eoi(&chips, 0);
     CHECK_INT(take(&chips, 0), -1);
-    CHECK(read(resample, &count, 8) < 0);
+    CHECK_INT(event_count(resample), 0);
     chips_free(&chips);
-    close(event);
-    close(resample);
+    close_event(event);
+    close_event(resample);
 }
 
 TEST(resample_through_the_pic)
 {
-    int event = eventfd(0, EFD_NONBLOCK), resample = eventfd(0, EFD_NONBLOCK);
-    uint64_t one = 1, count;
+    visor_event event = make_event(), resample = make_event();
     struct chips chips;
 
     REQUIRE(chips_create(&chips, false, NULL, 1));
@@ -359,35 +356,34 @@ TEST(resample_through_the_pic)
     }
     outb(&chips, 0x4d1, 0x04);
     CHECK_OK(visor__irqchip_add_event(chips.chip, 10, event, resample));
-    CHECK_INT(write(event, &one, 8), 8);
+    visor__os_event_signal(event);
     CHECK(eventually(&chips, 0));
     CHECK_INT(take(&chips, 0), 0x2a);
-    CHECK(read(resample, &count, 8) < 0);
+    CHECK_INT(event_count(resample), 0);
     outb(&chips, 0xa0, 0x20);
     outb(&chips, 0x20, 0x20);
-    CHECK_INT(read(resample, &count, 8), 8);
+    CHECK_INT(event_count(resample), 1);
     CHECK_INT(take(&chips, 0), -1);
     chips_free(&chips);
-    close(event);
-    close(resample);
+    close_event(event);
+    close_event(resample);
 }
 
 TEST(many_events_come_and_go)
 {
     enum { COUNT = 40 };
-    int events[COUNT];
-    uint64_t one = 1;
+    visor_event events[COUNT];
     struct chips chips;
 
     REQUIRE(create(&chips, 1));
     ioapic_route(&chips, 5, 0x45, 0);
     for (unsigned round = 0; round < 3; round++) {
         for (unsigned i = 0; i < COUNT; i++) {
-            events[i] = eventfd(0, EFD_NONBLOCK);
+            events[i] = make_event();
             CHECK_OK(visor__irqchip_add_event(chips.chip, 5, events[i], VISOR_EVENT_NONE));
         }
         for (unsigned i = 0; i < COUNT; i += 7) {
-            CHECK_INT(write(events[i], &one, 8), 8);
+            visor__os_event_signal(events[i]);
             CHECK(eventually(&chips, 0));
             CHECK_INT(take(&chips, 0), 0x45);
             eoi(&chips, 0);
@@ -395,7 +391,7 @@ TEST(many_events_come_and_go)
         /* A descriptor can be used for something else as soon as it is removed. */
         for (unsigned i = 0; i < COUNT; i++) {
             CHECK_OK(visor__irqchip_remove_event(chips.chip, 5, events[(i * 3) % COUNT]));
-            close(events[(i * 3) % COUNT]);
+            close_event(events[(i * 3) % COUNT]);
         }
     }
     chips_free(&chips);

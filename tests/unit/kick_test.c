@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Kicks: sticky, idempotent, never lost, from anywhere, at any time. */
 #include <pthread.h>
-#include <signal.h>
 
 #include "guest.h"
+#include "race.h"
 
-#define KICKERS 2
-#define KICKS   50000u
-#define GROUP   8u                    /* a kicker waits for an answer after so many kicks */
-#define LATE_NS UINT64_C(10000000000) /* an answer that takes longer counts as lost */
+#define KICKS 50000u
+#define GROUP 8u /* a kicker waits for an answer after so many kicks */
 
 TEST(a_kick_before_a_run_makes_it_return_without_guest_code)
 {
@@ -66,32 +64,11 @@ TEST(a_handler_can_kick_its_own_vcpu)
 
 /* ---- races ---- */
 
-struct race {
-    visor_vcpu *vcpu;
-    atomic_uint sent[KICKERS], seen[KICKERS];
-    atomic_bool stop;
-    atomic_uint late;
-    atomic_uint strange; /* exits that nothing explains */
-};
-
 struct kicker {
     struct race *race;
     unsigned number;
     pthread_t thread;
 };
-
-static void *run_until_stopped(void *context)
-{
-    struct race *race = context;
-
-    while (!atomic_load(&race->stop)) {
-        if (visor_vcpu_run(race->vcpu) != VISOR_EXIT_KICKED)
-            atomic_fetch_add(&race->strange, 1);
-        for (int i = 0; i < KICKERS; i++)
-            atomic_store(&race->seen[i], atomic_load(&race->sent[i]));
-    }
-    return NULL;
-}
 
 static void *kick_often(void *context)
 {
@@ -171,46 +148,6 @@ TEST(a_vcpu_can_be_freed_while_it_is_kicked)
         pthread_join(kicker, NULL);
         guest_free(&guest);
     }
-}
-
-static visor_vcpu *_Atomic signal_vcpu;
-
-static void kick_from_signal(int number)
-{
-    (void)number;
-    visor_vcpu_kick(atomic_load(&signal_vcpu));
-}
-
-TEST(a_signal_handler_can_kick)
-{
-    const struct sigaction action = {.sa_handler = kick_from_signal};
-    struct race race = {0};
-    struct guest guest;
-    pthread_t runner;
-
-    REQUIRE(guest_create(&guest, NULL));
-    REQUIRE(GUEST_LOAD(&guest, NULL_SPIN));
-    race.vcpu = guest.vcpu;
-    atomic_store(&signal_vcpu, guest.vcpu);
-    REQUIRE(sigaction(SIGUSR1, &action, NULL) == 0);
-    REQUIRE(pthread_create(&runner, NULL, run_until_stopped, &race) == 0);
-    /* The handler interrupts the very thread that runs the vCPU, wherever it is. */
-    for (unsigned i = 1; i <= 2000; i++) {
-        uint64_t start = visor__os_now_ns();
-
-        atomic_store(&race.sent[0], i);
-        pthread_kill(runner, SIGUSR1);
-        for (unsigned attempt = 0; atomic_load(&race.seen[0]) < i; attempt++) {
-            if (!CHECK(visor__os_now_ns() - start < LATE_NS))
-                break;
-            visor__os_pause(attempt);
-        }
-    }
-    atomic_store(&race.stop, true);
-    visor_vcpu_kick(guest.vcpu);
-    pthread_join(runner, NULL);
-    CHECK_INT(atomic_load(&race.strange), 0);
-    guest_free(&guest);
 }
 
 TEST(a_nudge_is_no_kick)

@@ -7,6 +7,7 @@
 
 #include "devices/platform.h"
 #include "fake_host.h"
+#include "os/os.h"
 
 static unsigned cmos(fake_host *fake, unsigned index)
 {
@@ -46,7 +47,7 @@ static time_t guest_time(fake_host *fake, bool binary)
                          .tm_mon = v[4] - 1,
                          .tm_year = v[6] * 100 + v[5] - 1900};
     } while (cmos(fake, 0) != second);
-    return timegm(&tm);
+    return (time_t)vmm_date_seconds(&tm);
 }
 
 TEST(rtc_shows_the_time_of_the_host)
