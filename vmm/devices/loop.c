@@ -113,42 +113,22 @@ static void sweep(vmm_loop *loop)
 
 /* What to wait for, and who wants to know: slot 0 is the wake event, of nobody. */
 struct round {
-    visor_event *events;
-    vmm_source **who;
-    bool *ready;
-    size_t count, capacity;
+    visor_event events[VMM_EVENTS_MAX];
+    vmm_source *who[VMM_EVENTS_MAX];
+    bool ready[VMM_EVENTS_MAX];
+    size_t count;
 };
-
-static bool grow(struct round *round, size_t needed)
-{
-    visor_event *events = realloc(round->events, needed * sizeof(*events));
-    vmm_source **who = realloc(round->who, needed * sizeof(vmm_source *));
-    bool *ready = realloc(round->ready, needed * sizeof(*ready));
-
-    round->events = events ? events : round->events;
-    round->who = who ? who : round->who;
-    round->ready = ready ? ready : round->ready;
-    if (!events || !who || !ready)
-        return false;
-    round->capacity = needed;
-    return true;
-}
 
 static int collect(vmm_loop *loop, struct round *round, vmm_error *error)
 {
-    size_t needed = 1;
-
     sweep(loop);
-    for (vmm_source *source = loop->sources; source; source = source->next)
-        needed++;
-    if (needed > round->capacity && !grow(round, needed))
-        return vmm_fail(error, VISOR_ENOMEM, "out of memory");
     round->events[0] = loop->wake;
-    round->who[0] = NULL;
     round->count = 1;
     for (vmm_source *source = loop->sources; source; source = source->next) {
         if (source->paused)
             continue;
+        if (round->count == VMM_EVENTS_MAX)
+            return vmm_fail(error, VISOR_ELIMIT, "too much to wait for");
         round->events[round->count] = source->event;
         round->who[round->count++] = source;
     }
@@ -186,9 +166,6 @@ int vmm_loop_run(vmm_loop *loop, vmm_error *error)
                 round.who[i]->callback(round.who[i]->context);
         }
     }
-    free(round.events);
-    free(round.who);
-    free(round.ready);
     return result;
 }
 

@@ -12,8 +12,6 @@
 
 #include "os/os.h"
 
-#define EVENTS_MAX 64
-
 uint64_t vmm_now_ns(void)
 {
     struct timespec now;
@@ -120,10 +118,8 @@ void vmm_event_take(visor_event event)
  */
 int vmm_event_wait_any(bool *ready, const visor_event *events, size_t count, vmm_error *error)
 {
-    struct pollfd fds[EVENTS_MAX];
+    struct pollfd fds[VMM_EVENTS_MAX] = {0};
 
-    if (count > EVENTS_MAX)
-        return vmm_fail(error, VISOR_ELIMIT, "cannot wait for %zu events", count);
     for (size_t i = 0; i < count; i++)
         fds[i] = (struct pollfd){.fd = (int)events[i], .events = POLLIN};
     if (poll(fds, (nfds_t)count, -1) < 0) {

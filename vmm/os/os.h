@@ -32,8 +32,11 @@ void vmm_event_signal(visor_event event);
 void vmm_event_wait(visor_event event);
 /* Takes the signal, if there is one that vmm_event_wait_any() has not taken yet. */
 void vmm_event_take(visor_event event);
-/* Until one of them is signalled, or some are ready in their own way (vmm_input_event()): which,
- * in `ready`. May return without reason. Fails only if the system does. */
+/* The most that can be waited for at once. */
+#define VMM_EVENTS_MAX 64
+/* Until one of them (count: 1 to VMM_EVENTS_MAX) is signalled, or some are ready in their own way
+ * (vmm_input_event()): which, in `ready`. May return without reason. Fails only if the system does.
+ */
 int vmm_event_wait_any(bool *ready, const visor_event *events, size_t count, vmm_error *error);
 
 /* ---- random bytes; false: the system has none ---- */

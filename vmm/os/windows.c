@@ -137,11 +137,10 @@ void vmm_event_take(visor_event event)
  * behind one that is signalled often. */
 int vmm_event_wait_any(bool *ready, const visor_event *events, size_t count, vmm_error *error)
 {
-    HANDLE handles[MAXIMUM_WAIT_OBJECTS];
+    HANDLE handles[VMM_EVENTS_MAX] = {0};
     DWORD which;
 
-    if (count == 0 || count > MAXIMUM_WAIT_OBJECTS)
-        return vmm_fail(error, VISOR_ELIMIT, "cannot wait for %zu events", count);
+    _Static_assert(VMM_EVENTS_MAX <= MAXIMUM_WAIT_OBJECTS, "the system waits for no more");
     for (size_t i = 0; i < count; i++)
         handles[i] = (HANDLE)events[i];
     which = WaitForMultipleObjects((DWORD)count, handles, FALSE, INFINITE);
