@@ -84,7 +84,7 @@ void cli_say(const char *format, ...)
     vsnprintf(line, sizeof(line), format, args);
     va_end(args);
     snprintf(whole, sizeof(whole), "visor: %s%s\n", line, terminal_is_raw() ? "\r" : "");
-    fputs(whole, stderr); /* in one piece */
+    fwrite(whole, 1, strlen(whole), stderr); /* in one piece */
 }
 
 int cli_refuse_option(char **argv, int option, vmm_error *error)

@@ -106,7 +106,7 @@ bool terminal_raw(void)
 /* ---- the console's events, which come on a thread of their own: one handler per process ---- */
 
 struct vmm_signals {
-    HANDLE came, done;
+    HANDLE came;
     atomic_bool ended;
 };
 
@@ -122,7 +122,7 @@ static BOOL WINAPI on_event(DWORD type)
     SetEvent(signals->came);
     /* After these the system ends the process as soon as we return, or after seconds. */
     if (type == CTRL_CLOSE_EVENT || type == CTRL_LOGOFF_EVENT || type == CTRL_SHUTDOWN_EVENT)
-        WaitForSingleObject(signals->done, INFINITE);
+        Sleep(INFINITE);
     return TRUE;
 }
 
@@ -131,8 +131,7 @@ int vmm_signals_take(vmm_signals **out, vmm_error *error)
     static struct vmm_signals signals;
 
     signals.came = CreateEventW(NULL, FALSE, FALSE, NULL);
-    signals.done = CreateEventW(NULL, TRUE, FALSE, NULL);
-    if (signals.came == NULL || signals.done == NULL)
+    if (signals.came == NULL)
         return vmm_fail(error, VISOR_ESYSTEM, "CreateEvent: error %lu", GetLastError());
     atomic_store(&taken, &signals);
     if (!SetConsoleCtrlHandler(on_event, TRUE))
@@ -163,7 +162,7 @@ void vmm_signals_free(vmm_signals *signals)
     /* What the handler would have ended it with. */
     if (atomic_load(&signals->ended))
         ExitProcess((UINT)STATUS_CONTROL_C_EXIT);
-    /* Its handles stay: the handler may be running. */
+    /* Its handle stays: the handler may be running. */
     atomic_store(&taken, NULL);
     SetConsoleCtrlHandler(on_event, FALSE);
 }

@@ -83,8 +83,11 @@ void vmm_writer_end(pthread_t thread)
 /* ---- reading ---- */
 
 struct vmm_input {
-    HANDLE file, ready; /* ready: an event that stays set while there is something */
+    HANDLE file;
+    HANDLE ready; /* an event that stays set while there is something */
+    HANDLE stop;  /* an event: there is no more interest */
     bool is_console;
+    WCHAR half; /* of a character that the console gives in two, or 0 */
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t taken;
@@ -94,26 +97,54 @@ struct vmm_input {
     uint8_t data[1024];
 };
 
-/* A console's keys are UTF-16, of which a guest's terminal wants UTF-8. 0: there will be no more.
+#define KEYS_MAX 256 /* none of them becomes more than 4 bytes */
+
+/* The characters of some records of the console; how many. */
+static int find_keys(WCHAR keys[KEYS_MAX], struct vmm_input *input, const INPUT_RECORD *records,
+                     DWORD count)
+{
+    int found = 0;
+
+    if (input->half != 0)
+        keys[found++] = input->half;
+    input->half = 0;
+    for (DWORD i = 0; i < count; i++) {
+        const KEY_EVENT_RECORD *key = &records[i].Event.KeyEvent;
+
+        if (records[i].EventType != KEY_EVENT || key->uChar.UnicodeChar == 0)
+            continue;
+        /* What was composed with Alt comes when that is let go. */
+        if (!key->bKeyDown && key->wVirtualKeyCode != VK_MENU)
+            continue;
+        for (WORD n = 0; n < key->wRepeatCount && found < KEYS_MAX; n++)
+            keys[found++] = key->uChar.UnicodeChar;
+    }
+    if (found > 0 && (keys[found - 1] & 0xfc00) == 0xd800)
+        input->half = keys[--found];
+    return found;
+}
+
+/*
+ * A console's keys are UTF-16, of which a guest's terminal wants UTF-8. They are taken one by one:
+ * a read that began before the console was raw would give lines. 0: there will be no more.
  */
 static size_t read_keys(struct vmm_input *input)
 {
-    WCHAR keys[sizeof(input->data) / 4];
-    DWORD count = 0;
-    int length;
+    const HANDLE handles[] = {input->stop, input->file};
+    INPUT_RECORD records[KEYS_MAX / 8];
+    WCHAR keys[KEYS_MAX];
+    DWORD count;
+    int found;
 
-    if (!ReadConsoleW(input->file, keys, sizeof(keys) / sizeof(keys[0]) - 1, &count, NULL))
-        return 0;
-    /* The other half of a character. */
-    if (count > 0 && (keys[count - 1] & 0xfc00) == 0xd800) {
-        DWORD more = 0;
-
-        ReadConsoleW(input->file, keys + count, 1, &more, NULL);
-        count += more;
-    }
-    length = WideCharToMultiByte(CP_UTF8, 0, keys, (int)count, (char *)input->data,
-                                 sizeof(input->data), NULL, NULL);
-    return length > 0 ? (size_t)length : 0;
+    do {
+        if (WaitForMultipleObjects(2, handles, FALSE, INFINITE) != WAIT_OBJECT_0 + 1 ||
+            !ReadConsoleInputW(input->file, records, KEYS_MAX / 8, &count))
+            return 0;
+        found = find_keys(keys, input, records, count);
+    } while (found == 0);
+    found = WideCharToMultiByte(CP_UTF8, 0, keys, found, (char *)input->data, sizeof(input->data),
+                                NULL, NULL);
+    return found > 0 ? (size_t)found : 0;
 }
 
 static size_t read_bytes(struct vmm_input *input)
@@ -144,6 +175,17 @@ static void *reader(void *argument)
     return NULL;
 }
 
+static void release(struct vmm_input *input)
+{
+    if (input->ready != NULL)
+        CloseHandle(input->ready);
+    if (input->stop != NULL)
+        CloseHandle(input->stop);
+    pthread_mutex_destroy(&input->lock);
+    pthread_cond_destroy(&input->taken);
+    free(input);
+}
+
 int vmm_input_create(vmm_input **out, visor_file file, vmm_error *error)
 {
     struct vmm_input *input = calloc(1, sizeof(*input));
@@ -155,16 +197,15 @@ int vmm_input_create(vmm_input **out, visor_file file, vmm_error *error)
     input->file = (HANDLE)file;
     input->is_console = GetConsoleMode(input->file, &mode);
     input->ready = CreateEventW(NULL, TRUE, FALSE, NULL);
-    if (input->ready == NULL) {
-        free(input);
-        return vmm_fail(error, VISOR_ESYSTEM, "CreateEvent: error %lu", GetLastError());
-    }
+    input->stop = CreateEventW(NULL, TRUE, FALSE, NULL);
     pthread_mutex_init(&input->lock, NULL);
     pthread_cond_init(&input->taken, NULL);
-    code = vmm_thread_start(&input->thread, reader, input, error);
+    if (input->ready == NULL || input->stop == NULL)
+        code = vmm_fail(error, VISOR_ESYSTEM, "CreateEvent: error %lu", GetLastError());
+    else
+        code = vmm_thread_start(&input->thread, reader, input, error);
     if (code < 0) {
-        CloseHandle(input->ready);
-        free(input);
+        release(input);
         return code;
     }
     *out = input;
@@ -176,14 +217,12 @@ void vmm_input_free(vmm_input *input)
     if (input == NULL)
         return;
     atomic_store(&input->ending, true);
+    SetEvent(input->stop);
     pthread_mutex_lock(&input->lock);
     pthread_cond_signal(&input->taken);
     pthread_mutex_unlock(&input->lock);
     end_thread(input->thread);
-    CloseHandle(input->ready);
-    pthread_mutex_destroy(&input->lock);
-    pthread_cond_destroy(&input->taken);
-    free(input);
+    release(input);
 }
 
 visor_event vmm_input_event(const vmm_input *input)
