@@ -187,6 +187,13 @@ static inline struct whpx_vcpu *whpx_vcpu_of(const visor_vcpu *vcpu)
 }
 
 extern const struct visor__vcpu_ops whpx_vcpu_ops;
+/* What stands between the vCPU and an event. */
+struct whpx_readiness {
+    bool flag, shadow, nmi_masked;
+    bool busy;      /* an event is on its way already */
+    bool interrupt; /* and that is an interrupt */
+};
+int whpx_look(struct whpx_readiness *out, visor_vcpu *vcpu);
 int whpx_ready_for_interrupt(visor_vcpu *vcpu);
 int whpx_interrupt(visor_vcpu *vcpu, uint8_t vector);
 int whpx_request_irq_window(visor_vcpu *vcpu, bool on);

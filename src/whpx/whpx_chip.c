@@ -131,30 +131,6 @@ int whpx_chip_take(visor_vcpu *vcpu)
 
 /* ---- what can be delivered ---- */
 
-struct state {
-    bool flag, shadow, nmi_masked, busy; /* busy: an event is on its way already */
-};
-
-static int look(struct state *out, visor_vcpu *vcpu)
-{
-    static const WHV_REGISTER_NAME names[] = {WHvX64RegisterRflags, WHvRegisterInterruptState,
-                                              WHvRegisterPendingInterruption,
-                                              WHvRegisterPendingEvent};
-    WHV_REGISTER_VALUE values[4];
-    int ret = whpx_get_registers(vcpu, names, 4, values);
-
-    if (ret < 0)
-        return ret;
-    *out = (struct state){
-        .flag = (values[0].Reg64 & 0x200) != 0,
-        .shadow = values[1].InterruptState.InterruptShadow,
-        .nmi_masked = values[1].InterruptState.NmiMasked,
-        .busy = values[2].PendingInterruption.InterruptionPending ||
-                values[3].ExceptionEvent.EventPending,
-    };
-    return 0;
-}
-
 static int put(visor_vcpu *vcpu, unsigned type, unsigned vector)
 {
     WHV_REGISTER_VALUE value = {.Reg64 = 0};
@@ -192,14 +168,14 @@ static int deliver(visor_vcpu *vcpu)
     bool waits =
         vcpu->lapic != NULL && (visor__lapic_pending(vcpu->lapic) & VISOR__PENDING_INTERRUPT) != 0;
     struct whpx_window window = {0};
-    struct state state = {0};
+    struct whpx_readiness state = {0};
     int ret;
 
     if (vcpu->lapic != NULL && !waits)
         window.priority = held_back(vcpu);
     if (!waits && !whpx->nmi_pending && !whpx->irq_window && window.priority == 0)
         return whpx_set_window(vcpu, window);
-    ret = look(&state, vcpu);
+    ret = whpx_look(&state, vcpu);
     if (ret < 0)
         return ret;
     if (whpx->nmi_pending) {
@@ -235,13 +211,13 @@ static bool is_idle(const struct whpx_vcpu *whpx)
 static int wakes(bool *out, visor_vcpu *vcpu)
 {
     const struct whpx_vcpu *whpx = whpx_vcpu_of(vcpu);
-    struct state state = {0};
+    struct whpx_readiness state = {0};
     int ret;
 
     *out = !is_idle(whpx);
     if (*out || whpx->mp_state != VISOR_MP_RUNNABLE)
         return 0;
-    ret = look(&state, vcpu);
+    ret = whpx_look(&state, vcpu);
     *out = state.busy || (whpx->nmi_pending && !state.nmi_masked) ||
            ((visor__lapic_pending(vcpu->lapic) & VISOR__PENDING_INTERRUPT) != 0 && state.flag &&
             !state.shadow);

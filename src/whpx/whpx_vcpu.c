@@ -223,23 +223,36 @@ const struct visor__vcpu_ops whpx_vcpu_ops = {
 
 /* ---- what the caller injects ---- */
 
-/* Whether an interrupt could be taken before the next instruction; 2: but one is on its way. */
-static int ready(visor_vcpu *vcpu)
+int whpx_look(struct whpx_readiness *out, visor_vcpu *vcpu)
 {
     static const WHV_REGISTER_NAME names[] = {WHvX64RegisterRflags, WHvRegisterInterruptState,
                                               WHvRegisterPendingInterruption,
                                               WHvRegisterPendingEvent};
     WHV_REGISTER_VALUE values[4];
+    const WHV_X64_PENDING_INTERRUPTION_REGISTER *injected = &values[2].PendingInterruption;
     int ret = whpx_get_registers(vcpu, names, 4, values);
 
     if (ret < 0)
         return ret;
-    if (values[2].PendingInterruption.InterruptionPending &&
-        values[2].PendingInterruption.InterruptionType == WHvX64PendingInterrupt)
-        return 2;
-    return (values[0].Reg64 & 0x200) != 0 && !values[1].InterruptState.InterruptShadow &&
-           !values[2].PendingInterruption.InterruptionPending &&
-           !values[3].ExceptionEvent.EventPending;
+    *out = (struct whpx_readiness){
+        .flag = (values[0].Reg64 & 0x200) != 0,
+        .shadow = values[1].InterruptState.InterruptShadow,
+        .nmi_masked = values[1].InterruptState.NmiMasked,
+        .busy = injected->InterruptionPending || values[3].ExceptionEvent.EventPending,
+        .interrupt =
+            injected->InterruptionPending && injected->InterruptionType == WHvX64PendingInterrupt,
+    };
+    return 0;
+}
+
+/* Whether an interrupt can be injected: one that is on its way can be replaced until the next run.
+ */
+static int ready(visor_vcpu *vcpu)
+{
+    struct whpx_readiness now;
+    int ret = whpx_look(&now, vcpu);
+
+    return ret < 0 ? ret : now.interrupt || (now.flag && !now.shadow && !now.busy);
 }
 
 int whpx_ready_for_interrupt(visor_vcpu *vcpu)
@@ -248,7 +261,6 @@ int whpx_ready_for_interrupt(visor_vcpu *vcpu)
 
     if (ret < 0)
         return ret;
-    /* One that was injected can be replaced until the next run. */
     return ret > 0 && (vcpu->lapic == NULL || visor__lapic_accepts_extint(vcpu->lapic));
 }
 
