@@ -113,7 +113,9 @@ int whpx_x86_cpuid(visor_x86_cpuid_entry *out, size_t capacity, visor_hypervisor
 
 struct whpx_vm {
     WHV_PARTITION_HANDLE partition;
-    struct visor__mutex lock; /* over the MSR ranges */
+    WHV_X64_MSR_EXIT_BITMAP chip_exits; /* what this backend needs for itself */
+    struct visor__mutex lock;           /* over the MSR exits */
+    WHV_X64_MSR_EXIT_BITMAP msr_exits;  /* as the platform has them */
     visor_x86_msr_range msr_ranges[16];
     size_t msr_range_count;
     bool unknown_msrs_exit;

@@ -50,7 +50,6 @@ static int set_up(const struct whpx_hv *whpx, WHV_PARTITION_HANDLE partition, ui
         ret = set_property(whpx, partition, WHvPartitionPropertyCodeCpuidExitList, leaves,
                            count * sizeof(leaves[0]));
     /* Systems that do not know it have all unhandled MSRs exit. */
-    msr_exits.AsUINT64 &= whpx->msr_exits.AsUINT64;
     if (ret == 0 && whpx->msr_exits.AsUINT64 != 0)
         ret = set_property(whpx, partition, WHvPartitionPropertyCodeX64MsrExitBitmap, &msr_exits,
                            sizeof(msr_exits));
@@ -92,10 +91,11 @@ static int create(visor_vm *vm)
         ret = visor__mutex_init(&whpx->lock);
     if (ret < 0)
         return ret;
-    ret = whpx_partition_create(&whpx->partition, vm->hv, MAX_VCPUS,
-                                (WHV_X64_MSR_EXIT_BITMAP){.UnhandledMsrs = 1,
-                                                          .ApicBaseMsrWrite = has_chip,
-                                                          .TscMsrWrite = has_chip});
+    whpx->chip_exits = (WHV_X64_MSR_EXIT_BITMAP){
+        .UnhandledMsrs = 1, .ApicBaseMsrWrite = has_chip, .TscMsrWrite = has_chip};
+    whpx->chip_exits.AsUINT64 &= whpx_hv_of(vm->hv)->msr_exits.AsUINT64;
+    whpx->msr_exits = whpx->chip_exits;
+    ret = whpx_partition_create(&whpx->partition, vm->hv, MAX_VCPUS, whpx->chip_exits);
     if (ret < 0) {
         visor__mutex_destroy(&whpx->lock);
         return ret;
@@ -184,13 +184,44 @@ int whpx_get_tsc_hz(uint64_t *out, visor_vcpu *vcpu)
 
 /* ---- MSR exits ---- */
 
+/* What the platform answers itself, but can be told to let out at any time. */
+static const struct {
+    uint32_t msr;
+    WHV_X64_MSR_EXIT_BITMAP read, write;
+} switches[] = {
+    {0x10, {.TscMsrRead = 1}, {.TscMsrWrite = 1}},
+    {0x1b, {0}, {.ApicBaseMsrWrite = 1}},
+    {0x8b, {.McUpdatePatchLevelMsrRead = 1}, {0}},
+    {0x1a0, {.MiscEnableMsrRead = 1}, {0}},
+};
+
+/* Adds what lets an MSR out. False: the platform answers it whatever it is told. */
+static bool add_switch(uint64_t *bitmap, const visor_vm *vm, uint32_t index,
+                       const visor_x86_msr_range *range)
+{
+    const uint64_t has = whpx_hv_of(vm->hv)->msr_exits.AsUINT64;
+
+    for (size_t i = 0; i < sizeof(switches) / sizeof(switches[0]); i++) {
+        const uint64_t read = switches[i].read.AsUINT64 & has;
+        const uint64_t write = switches[i].write.AsUINT64 & has;
+
+        if (switches[i].msr != index)
+            continue;
+        *bitmap |= (range->reads ? read : 0) | (range->writes ? write : 0);
+        return (!range->reads || read != 0) && (!range->writes || write != 0);
+    }
+    return !whpx_is_msr(vm->hv, index);
+}
+
 int whpx_set_msr_exits(visor_vm *vm, const visor_x86_msr_range *ranges, size_t count, bool unknown)
 {
     struct whpx_vm *whpx = whpx_vm_of(vm);
+    uint64_t bitmap = whpx->chip_exits.AsUINT64;
+    int ret = 0;
 
     for (size_t i = 0; i < count; i++) {
         for (uint32_t n = 0; n < ranges[i].count; n++) {
-            if (whpx_is_msr(vm->hv, ranges[i].first + n)) {
+            if (!add_switch(&bitmap, vm, ranges[i].first + n, &ranges[i])) {
                 visor__error(VISOR_EUNSUPPORTED, "whpx", "visor_x86_set_msr_exits",
                              "MSR 0x%x: the platform answers it", ranges[i].first + n);
                 return visor__error_hint("leave out MSRs that the processor has");
@@ -198,12 +229,18 @@ int whpx_set_msr_exits(visor_vm *vm, const visor_x86_msr_range *ranges, size_t c
         }
     }
     visor__mutex_lock(&whpx->lock);
-    if (count > 0)
-        memcpy(whpx->msr_ranges, ranges, count * sizeof(*ranges));
-    whpx->msr_range_count = count;
-    whpx->unknown_msrs_exit = unknown;
+    if (bitmap != whpx->msr_exits.AsUINT64)
+        ret = set_property(whpx_hv_of(vm->hv), whpx->partition,
+                           WHvPartitionPropertyCodeX64MsrExitBitmap, &bitmap, sizeof(bitmap));
+    if (ret == 0) {
+        whpx->msr_exits.AsUINT64 = bitmap;
+        if (count > 0)
+            memcpy(whpx->msr_ranges, ranges, count * sizeof(*ranges));
+        whpx->msr_range_count = count;
+        whpx->unknown_msrs_exit = unknown;
+    }
     visor__mutex_unlock(&whpx->lock);
-    return 0;
+    return ret;
 }
 
 bool whpx_msr_exits(visor_vm *vm, uint32_t index, bool is_write, bool known)

@@ -234,6 +234,26 @@ CASE(msr, exit_direction, "reads and writes are filtered apart, known MSRs too")
     CHECK_EQ(value, 0x5678);
 }
 
+VISOR_GUEST_ASM64(read_tsc, "mov esp, 0x900; mov ecx, 0x10; rdmsr; mov r8d, eax; rdmsr; hlt");
+
+CASE(msr, exit_tsc, "reads of the time stamp counter exit if asked for, and no longer when not")
+{
+    const visor_x86_msr_range range = {.first = X86_MSR_TSC, .count = 1, .reads = true};
+    visor_exit *exit;
+
+    start_with_handlers(g, &read_tsc, &(visor_x86_regs){0});
+    NEED(g, X86_MSR_EXITS);
+    exit = visor_vcpu_exit(g->vcpu);
+    CHECK_OK(visor_x86_set_msr_exits(g->vm, &range, 1, false));
+    expect_msr_exit(g, X86_MSR_TSC, false);
+    exit->msr.value = 0x1234567;
+    exit->msr.fault = false;
+    CHECK_OK(visor_x86_set_msr_exits(g->vm, NULL, 0, false));
+    RUN_TO(g, HLT);
+    CHECK_EQ(x86_regs(g->vcpu).r8, 0x1234567);
+    CHECK_EQ(x86_regs(g->vcpu).rip, 0x1000 + read_tsc.length);
+}
+
 CASE(msr, exit_unknown,
      "accesses to unknown MSRs exit if asked for, and no longer when switched off")
 {

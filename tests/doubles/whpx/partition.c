@@ -80,8 +80,12 @@ struct partition *partition_of(const visor_vm *vm)
 
 static const WHV_EXTENDED_VM_EXITS possible_exits = {
     .X64CpuidExit = 1, .X64MsrExit = 1, .ExceptionExit = 1};
-static const WHV_X64_MSR_EXIT_BITMAP possible_msr_exits = {
-    .UnhandledMsrs = 1, .TscMsrWrite = 1, .TscMsrRead = 1, .ApicBaseMsrWrite = 1};
+static const WHV_X64_MSR_EXIT_BITMAP possible_msr_exits = {.UnhandledMsrs = 1,
+                                                           .TscMsrWrite = 1,
+                                                           .TscMsrRead = 1,
+                                                           .ApicBaseMsrWrite = 1,
+                                                           .MiscEnableMsrRead = 1,
+                                                           .McUpdatePatchLevelMsrRead = 1};
 #define POSSIBLE_EXCEPTIONS UINT64_C(0x3fffff)
 
 /* Where CPUID says what the platform says with a bit of its own. */
@@ -155,6 +159,15 @@ static HRESULT give(void *buffer, uint32_t capacity, uint32_t *written, const vo
     return S_OK;
 }
 
+/* What a client's user has asked to see: the platform in a state that it is seldom in. */
+static bool plays(const char *state)
+{
+    char value[16];
+    DWORD length = GetEnvironmentVariableA("WHPX_DOUBLE", value, sizeof(value));
+
+    return length > 0 && length < sizeof(value) && strcmp(value, state) == 0;
+}
+
 HRESULT WINAPI WHvGetCapability(WHV_CAPABILITY_CODE code, VOID *buffer, UINT32 capacity,
                                 UINT32 *written)
 {
@@ -163,7 +176,7 @@ HRESULT WINAPI WHvGetCapability(WHV_CAPABILITY_CODE code, VOID *buffer, UINT32 c
 
     switch ((int)code) {
     case WHvCapabilityCodeHypervisorPresent:
-        value.HypervisorPresent = TRUE;
+        value.HypervisorPresent = !plays("off");
         size = sizeof(value.HypervisorPresent);
         break;
     case WHvCapabilityCodeFeatures:
@@ -226,6 +239,10 @@ HRESULT WINAPI WHvCreatePartition(WHV_PARTITION_HANDLE *out)
 
     if (out == NULL)
         return E_POINTER;
+    if (plays("denied"))
+        return E_ACCESSDENIED;
+    if (plays("busy"))
+        return HRESULT_FROM_WIN32(ERROR_BUSY);
     partition = calloc(1, sizeof(*partition));
     if (partition == NULL)
         return E_OUTOFMEMORY;

@@ -10,6 +10,8 @@
 
 #define MSR_TSC           0x10u
 #define MSR_APIC_BASE     0x1bu
+#define MSR_PATCH_LEVEL   0x8bu
+#define MSR_MISC_ENABLE   0x1a0u
 #define INSTRUCTION_BYTES 16u
 #define MAX_LEAVES        256u
 
@@ -88,6 +90,10 @@ int vp_set_exits(struct partition *partition)
         ranges[count++] = (visor_x86_msr_range){MSR_TSC, 1, bitmap.TscMsrRead, bitmap.TscMsrWrite};
     if (bitmap.ApicBaseMsrWrite)
         ranges[count++] = (visor_x86_msr_range){MSR_APIC_BASE, 1, false, true};
+    if (bitmap.MiscEnableMsrRead)
+        ranges[count++] = (visor_x86_msr_range){MSR_MISC_ENABLE, 1, true, false};
+    if (bitmap.McUpdatePatchLevelMsrRead)
+        ranges[count++] = (visor_x86_msr_range){MSR_PATCH_LEVEL, 1, true, false};
     for (size_t i = 0; i < partition->msr_action_count && count < 16; i++) {
         const WHV_MSR_ACTION_ENTRY *entry = &partition->msr_actions[i];
 
