@@ -94,6 +94,12 @@ struct visor__vm_ops {
     int (*seal)(visor_vm *vm);
     /* VM lock. */
     int (*load_firmware)(uint64_t *out, visor_vm *vm, uint64_t gpa, uint64_t max_size);
+    /*
+     * No vCPU runs, and no lock is held. Makes the guest's clocks stand still, and go on from where
+     * they are: called around the saving and the restoring of a VM, so that all of its vCPUs are
+     * read or set at one moment. NULL: clocks cannot be stopped, or need not.
+     */
+    void (*hold_time)(visor_vm *vm, bool hold);
     /* Before any vCPU has run. */
     int (*enable_hypercalls)(visor_vm *vm, uint32_t first, uint32_t count);
     /*

@@ -422,8 +422,11 @@ int visor_vm_restore(visor_vm *vm, const visor_stream *stream, const visor_snaps
         ret = visor__list_vcpus(&list, vm);
     if (ret == 0)
         ret = begin(&reader, vm, CONTENTS_VM, &list, how.without_memory ? 0 : FLAG_MEMORY);
-    if (ret == 0)
+    if (ret == 0) {
+        visor__hold_time(vm, true);
         ret = take_sections(&reader, vm, &list);
+        visor__hold_time(vm, false);
+    }
     free(list.vcpus);
     return ret;
 }

@@ -217,6 +217,12 @@ int visor__check_snapshot(visor_vm *vm, const char *operation)
                             : "the state of a protected VM is not the host's to read");
 }
 
+void visor__hold_time(visor_vm *vm, bool hold)
+{
+    if (vm->hv->backend->vm->hold_time != NULL)
+        vm->hv->backend->vm->hold_time(vm, hold);
+}
+
 int visor_vcpu_save(visor_vcpu *vcpu, const visor_stream *stream)
 {
     struct writer writer = {.stream = stream, .operation = __func__};
@@ -239,6 +245,7 @@ int visor_vm_save(visor_vm *vm, const visor_stream *stream, const visor_snapshot
     struct visor__vcpu_list list = {0};
     struct late late = {0};
     visor_snapshot_config how;
+    bool holds = false;
     int ret = visor__config_copy(&how, sizeof(how), config, __func__);
 
     if (ret == 0)
@@ -250,6 +257,10 @@ int visor_vm_save(visor_vm *vm, const visor_stream *stream, const visor_snapshot
     /* All before any: handlers that settling calls may still change the others' interrupts. */
     for (size_t i = 0; ret == 0 && i < list.count; i++)
         ret = settle(list.vcpus[i], __func__);
+    if (ret == 0) {
+        visor__hold_time(vm, true);
+        holds = true;
+    }
     if (ret == 0)
         ret = put_head(&writer, vm, CONTENTS_VM, (uint32_t)list.count,
                        how.without_memory ? 0 : FLAG_MEMORY);
@@ -266,6 +277,8 @@ int visor_vm_save(visor_vm *vm, const visor_stream *stream, const visor_snapshot
         ret = put_late(&writer, &late);
     if (ret == 0)
         ret = put_end(&writer);
+    if (holds)
+        visor__hold_time(vm, false);
     late_free(&late);
     free(list.vcpus);
     return ret;

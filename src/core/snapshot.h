@@ -39,6 +39,8 @@ int visor__list_vcpus(struct visor__vcpu_list *out, visor_vm *vm);
 
 /* EUNSUPPORTED if a snapshot of the VM would lack what its vCPUs hold. */
 int visor__check_snapshot(visor_vm *vm, const char *operation);
+/* Stops the guest's clocks, where that can be, and lets them go on. */
+void visor__hold_time(visor_vm *vm, bool hold);
 
 /* ESTATE if the vCPU is inside visor_vcpu_run(). */
 int visor__check_stopped(const visor_vcpu *vcpu, const char *operation);

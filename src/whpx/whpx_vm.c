@@ -126,6 +126,31 @@ static int64_t cap(visor_vm *vm, visor_cap cap)
     return vm->hv->backend->hv->cap(vm->hv, cap);
 }
 
+/* ---- time ---- */
+
+/* The platform's counters and its reference time. A system that cannot (before Windows 10 1903)
+ * lets them go on. */
+static void hold_time(visor_vm *vm, bool hold)
+{
+    const struct whpx_functions *call = whpx_calls(vm);
+    WHV_PARTITION_HANDLE partition = whpx_vm_of(vm)->partition;
+
+    if (call->SuspendPartitionTime == NULL || call->ResumePartitionTime == NULL)
+        return;
+    if (hold) {
+        call->SuspendPartitionTime(partition);
+        return;
+    }
+    call->ResumePartitionTime(partition);
+    /* The chips tell the guest's time by the host's. */
+    visor__mutex_lock(&vm->lock);
+    for (visor_vcpu *vcpu = vm->vcpus; vcpu != NULL; vcpu = vcpu->next) {
+        if (!vcpu->closed && vcpu->lapic != NULL && whpx_chip_sync_tsc(vcpu) == 0)
+            visor__lapic_tsc_changed(vcpu->lapic);
+    }
+    visor__mutex_unlock(&vm->lock);
+}
+
 /* ---- memory ---- */
 
 static int map(visor_vm *vm, const struct visor__slot_map *map)
@@ -266,4 +291,5 @@ const struct visor__vm_ops whpx_vm_ops = {
     .cap = cap,
     .map = map,
     .unmap = unmap,
+    .hold_time = hold_time,
 };
