@@ -19,6 +19,15 @@ extern const char resume_code[], resume_end[], resume_divide[], resume_debug[], 
     resume_fault[], resume_call[], resume_syscall[], resume_pit[], resume_timer[], resume_line[],
     resume_last[];
 
+/* Not every assembler finds back to the section that the compiler is in: there it stays in that. */
+#ifdef __ELF__
+#define SECTION_BEGIN ".pushsection .rodata\n"
+#define SECTION_END   ".popsection"
+#else
+#define SECTION_BEGIN
+#define SECTION_END
+#endif
+
 /*
  * What QEMU does unlike processors is left out: a page fault of an addition to memory is one of a
  * read there, and the last instruction of x87 is not kept.
@@ -27,7 +36,7 @@ extern const char resume_code[], resume_end[], resume_divide[], resume_debug[], 
  * 0x30000 to 0x38000: data. 0x3f000: interrupts by PIT, timer, line; 0x90000: not always mapped.
  */
 __asm__(
-    ".pushsection .rodata\n"
+    SECTION_BEGIN
     ".intel_syntax noprefix\n"
     "resume_code:\n"
     "test r15d, 1\n"
@@ -162,8 +171,7 @@ __asm__(
     "resume_line: push rax; push rdx; inc dword ptr [0x3f008]; mov dx, 0x518; out dx, al\n"
     "pop rdx; jmp resume_eoi\n"
     "resume_end:\n"
-    ".att_syntax prefix\n"
-    ".popsection");
+    ".att_syntax prefix\n" SECTION_END);
 
 /* Where the guest has what is here in its code. */
 static uint64_t address_of(const char *here)

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <windows.h>
 
 static int number, failures;
 
@@ -38,6 +39,18 @@ static void opens(void)
     CHECK(strstr(visor_error_last()->hint, "HypervisorPlatform") != NULL);
     CHECK(visor_hypervisor_open(&hv, "whpx[library=kernel32.dll]") == VISOR_EUNSUPPORTED);
     CHECK(strstr(visor_error_last()->detail, "WHv") != NULL);
+}
+
+/* The double plays a platform that refuses. */
+static void is_refused(const char *how, int code, const char *hint)
+{
+    visor_hypervisor *hv;
+
+    SetEnvironmentVariableA("WHPX_DOUBLE", how);
+    printf("# %s\n", how);
+    CHECK(visor_hypervisor_open(&hv, NEW) == code);
+    CHECK(strstr(visor_error_last()->hint, hint) != NULL);
+    SetEnvironmentVariableA("WHPX_DOUBLE", NULL);
 }
 
 static void probes(const char *spec)
@@ -107,14 +120,91 @@ static void xsave(const char *spec)
     visor_hypervisor_free(hv);
 }
 
+/* ---- time ---- */
+
+#define NAP_MS 300u
+
+static int nap_write(void *context, const void *data, size_t length)
+{
+    bool *slept = context;
+
+    (void)data;
+    (void)length;
+    if (!*slept)
+        Sleep(NAP_MS);
+    *slept = true;
+    return 0;
+}
+
+/* How much of the guest's time, in ms, goes by while a slow snapshot is taken; -1: it fails. */
+static double time_of_snapshot(const char *spec)
+{
+    const visor_memory_region ram = {.length = 0x10000};
+    bool slept = false;
+    const visor_stream stream = {.context = &slept, .write = nap_write};
+    visor_hypervisor *hv = NULL;
+    visor_memory *memory = NULL;
+    visor_vm *vm = NULL;
+    visor_vcpu *vcpu = NULL;
+    uint64_t before, after, hz;
+    double ms = -1;
+
+    if (visor_hypervisor_open(&hv, spec) == 0 && visor_memory_create(&memory, &ram, 1, NULL) == 0 &&
+        visor_vm_create(&vm, hv, memory, NULL) == 0 && visor_vcpu_create(&vcpu, vm, 0) == 0 &&
+        visor_x86_get_tsc_hz(&hz, vcpu) == 0 && visor_x86_get_msr(&before, vcpu, 0x10) == 0 &&
+        visor_vm_save(vm, &stream, NULL) == 0 && visor_x86_get_msr(&after, vcpu, 0x10) == 0)
+        ms = (double)(after - before) * 1000 / (double)hz;
+    visor_vcpu_free(vcpu);
+    visor_vm_free(vm);
+    visor_memory_free(memory);
+    visor_hypervisor_free(hv);
+    return ms;
+}
+
+/* A busy machine takes its time, too, between the readings. */
+static void stands_still(void)
+{
+    double ms = NAP_MS;
+
+    for (unsigned tries = 0; tries < 5 && ms >= NAP_MS; tries++)
+        ms = time_of_snapshot(NEW);
+    if (!CHECK(ms >= 0 && ms < NAP_MS))
+        printf("# %.0f ms\n", ms);
+    /* It has no function for it: the clock goes on. */
+    CHECK(time_of_snapshot(OLD) >= NAP_MS);
+}
+
+/* ---- choice ---- */
+
+/* On the double both have the same processor, so that either may be taken. */
+static void can_be_chosen(void)
+{
+    visor_hypervisor *hv;
+    size_t place = 0;
+
+    while (visor_backend_name(place) != NULL && strcmp(visor_backend_name(place), "whpx") != 0)
+        place++;
+    CHECK(visor_backend_is_auto(place));
+    if (!CHECK(visor_hypervisor_open(&hv, "auto") == 0))
+        return;
+    CHECK(strstr(visor_hypervisor_reason(hv), "whpx: ") != NULL);
+    printf("# %s\n", visor_hypervisor_reason(hv));
+    visor_hypervisor_free(hv);
+}
+
 int main(void)
 {
     opens();
+    is_refused("off", VISOR_EDISABLED, "bcdedit");
+    is_refused("denied", VISOR_EACCESS, "Administrators");
+    is_refused("busy", VISOR_EBROKEN, "end other programs");
     probes(NEW);
     probes(OLD);
     same_processor();
     xsave(NEW);
     xsave(OLD);
+    stands_still();
+    can_be_chosen();
     printf("1..%d\n", number);
     return failures > 0;
 }

@@ -271,6 +271,26 @@ static void reads_cpuid_and_msrs(void)
     CHECK(run() == WHvRunVpExitReasonX64Halt);
 }
 
+/* The bitmap can be changed when the partition is set up. */
+static void switches_msr_exits(void)
+{
+    /* mov $0x10, %ecx; rdmsr; rdmsr; hlt */
+    static const uint8_t code[] = {0x66, 0xb9, 0x10, 0, 0, 0, 0x0f, 0x32, 0x0f, 0x32, 0xf4};
+    WHV_X64_MSR_EXIT_BITMAP bitmap = {.UnhandledMsrs = 1, .TscMsrRead = 1};
+
+    load_code(code, sizeof(code));
+    CHECK(set_property(WHvPartitionPropertyCodeX64MsrExitBitmap, &bitmap, sizeof(bitmap)) == S_OK);
+    CHECK(run() == WHvRunVpExitReasonX64MsrAccess && context.MsrAccess.MsrNumber == 0x10);
+    CHECK(context.VpContext.Rip == CODE + 6);
+    set_number(WHvX64RegisterRip, CODE + 8);
+    bitmap.TscMsrRead = 0;
+    CHECK(set_property(WHvPartitionPropertyCodeX64MsrExitBitmap, &bitmap, sizeof(bitmap)) == S_OK);
+    CHECK(run() == WHvRunVpExitReasonX64Halt);
+    bitmap.Reserved = 1;
+    CHECK(set_property(WHvPartitionPropertyCodeX64MsrExitBitmap, &bitmap, sizeof(bitmap)) ==
+          E_INVALIDARG);
+}
+
 static void intercepts_exceptions(void)
 {
     /* int3; hlt */
@@ -376,6 +396,40 @@ static void registers(void)
     CHECK(pWHvSetVirtualProcessorXsaveState(partition, 0, image, written - 8) != S_OK);
 }
 
+/* Newer systems can stop a partition's clocks. */
+static void suspends_time(HMODULE dll)
+{
+    __typeof__(WHvSuspendPartitionTime) *suspend =
+        (__typeof__(suspend))(void (*)(void))GetProcAddress(dll, "WHvSuspendPartitionTime");
+    __typeof__(WHvResumePartitionTime) *resume =
+        (__typeof__(resume))(void (*)(void))GetProcAddress(dll, "WHvResumePartitionTime");
+    static const uint8_t halt[] = {0xf4};
+    uint64_t tsc;
+
+    if (suspend == NULL || resume == NULL)
+        return;
+    CHECK(suspend(NULL) == E_INVALIDARG);
+    tsc = get_number(WHvX64RegisterTsc);
+    Sleep(1);
+    CHECK(get_number(WHvX64RegisterTsc) > tsc);
+    CHECK(suspend(partition) == S_OK);
+    tsc = get_number(WHvX64RegisterTsc);
+    Sleep(20);
+    CHECK(get_number(WHvX64RegisterTsc) == tsc);
+    CHECK(set_number(WHvX64RegisterTsc, UINT64_C(1) << 60) == S_OK);
+    CHECK(get_number(WHvX64RegisterTsc) == UINT64_C(1) << 60);
+    CHECK(resume(partition) == S_OK);
+    tsc = get_number(WHvX64RegisterTsc);
+    CHECK(tsc >= UINT64_C(1) << 60 && tsc < UINT64_C(1) << 61);
+    /* A run resumes it, too. */
+    CHECK(suspend(partition) == S_OK);
+    load_code(halt, sizeof(halt));
+    CHECK(run() == WHvRunVpExitReasonX64Halt);
+    tsc = get_number(WHvX64RegisterTsc);
+    Sleep(1);
+    CHECK(get_number(WHvX64RegisterTsc) > tsc);
+}
+
 static void translates(void)
 {
     WHV_TRANSLATE_GVA_RESULT result;
@@ -409,11 +463,13 @@ static bool test(const char *dll)
     accesses_ports();
     accesses_memory();
     reads_cpuid_and_msrs();
+    switches_msr_exits();
     intercepts_exceptions();
     interrupts();
     cancels();
     tracks_dirty_pages();
     registers();
+    suspends_time(GetModuleHandleA(dll));
     translates();
     end();
     return true;
