@@ -75,6 +75,7 @@ struct system_case {
     unsigned cpl;
     bool wide;       /* 32-bit or 64-bit addresses */
     uint64_t target; /* an address that wild page tables translate, or in the data */
+    uint16_t stack;  /* a selector that a far return finds for SS */
     char what[80];
     uint8_t code[24];
     unsigned length;

@@ -79,9 +79,9 @@ static void make_segment(struct writer *w)
     unsigned size;
 
     /* QEMU's processor does not look whether the RPL of a null selector for SS is CPL (SDM vol. 3A,
-     * 6.15, #GP). */
+     * 6.15, #GP), and is in ring 0 with one. */
     if ((selector & 0xfffc) == 0 && c->mode == LONG && c->cpl != 3)
-        selector = (uint16_t)c->cpl;
+        selector = c->cpl == 0 ? 0 : SYSTEM_DATA_3;
     c->regs.rax = (c->regs.rax & ~UINT64_C(0xffff)) | selector;
     switch (dice_below(w->dice, 8)) {
     case 0:
@@ -183,6 +183,7 @@ static void make_far(struct writer *w)
             (uint16_t)DICE_OF(w->dice, SYSTEM_DATA_0, SYSTEM_DATA_1, SYSTEM_DATA_2, SYSTEM_DATA_3);
     if (is_bad_null_stack(c, selector, stack))
         stack = SYSTEM_DATA_0;
+    c->stack = stack;
     if (c->mode == REAL || c->mode == VM86)
         to = (to - selector * 16u) & 0xffff;
     switch (dice_below(w->dice, 5)) {

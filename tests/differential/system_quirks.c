@@ -106,16 +106,20 @@ static bool is_kept_flags(const struct system_case *c, const struct system_end *
                ((value & 0xffff) | (c->regs.rflags & UINT64_C(0xfffe0000)));
 }
 
-/* Whether a descriptor is that of a stack in the TSS. */
-static bool is_inner_stack(const struct system_case *c, unsigned at)
+static bool is_descriptor(unsigned at, unsigned selector)
+{
+    return at == ((selector & 4) != 0 ? SYSTEM_LDT : SYSTEM_GDT) + (selector & 0xfff8) + 4;
+}
+
+/* Whether a descriptor is that of a stack in the TSS, or of a far return. */
+static bool is_new_stack(const struct system_case *c, unsigned at)
 {
     for (unsigned cpl = 0; cpl < 3; cpl++) {
-        const unsigned selector = (unsigned)machine_get(c->ram + SYSTEM_TSS + 8 + 8 * cpl, 2);
-
-        if (at == ((selector & 4) != 0 ? SYSTEM_LDT : SYSTEM_GDT) + (selector & 0xfff8) + 4)
+        if (is_descriptor(at, (unsigned)machine_get(c->ram + SYSTEM_TSS + 8 + 8 * cpl, 2)) &&
+            !is_long(c))
             return true;
     }
-    return false;
+    return c->family == FAR && is_descriptor(at, c->stack);
 }
 
 /* The bit "accessed" of code segments, when far transfers and interrupts load CS, and of the stack
@@ -132,8 +136,7 @@ static bool is_accessed_segment(const struct system_case *c, unsigned at, uint64
                (at >= SYSTEM_TABLES && at < SYSTEM_TABLES + 0x20) ||
                (at >= SYSTEM_TABLES + 0x3000 && at < SYSTEM_TABLES + 0x3020);
     return at >= SYSTEM_GDT && at < SYSTEM_TSS && (at & 4) != 0 && soft == (kvm | 0x100) &&
-           ((kvm & 0x1800) == 0x1800 ||
-            (!is_long(c) && (kvm & 0x1a00) == 0x1200 && is_inner_stack(c, at)));
+           ((kvm & 0x1800) == 0x1800 || ((kvm & 0x1a00) == 0x1200 && is_new_stack(c, at)));
 }
 
 /* A privileged instruction is #GP before the last byte of it is read, which is on another page
