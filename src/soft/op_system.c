@@ -241,6 +241,13 @@ SOFT_HANDLER(soft_op_rdmsr)
     SOFT_NEXT_FROM_FRAME;
 }
 
+/* The deadline and the registers of the local APIC: writing them does not serialize (SDM vol. 2C,
+ * WRMSR), and kernels do it for each interrupt. */
+static bool is_relaxed(uint32_t index)
+{
+    return index == 0x6e0 || (index >= 0x802 && index <= 0x83f);
+}
+
 SOFT_HANDLER(soft_op_wrmsr)
 {
     uint32_t index = SOFT_R(uint32_t, 8 * SOFT_RCX);
@@ -254,7 +261,8 @@ SOFT_HANDLER(soft_op_wrmsr)
         result = SOFT_MSR_DONE;
     if (result != SOFT_MSR_DONE)
         soft_raise_error(cpu, op, SOFT_GP, 0);
-    soft_serialize(cpu);
+    if (!is_relaxed(index))
+        soft_serialize(cpu);
     return end_block(cpu, op);
 }
 
