@@ -116,6 +116,24 @@ CASE(irqchip, two_wait, "the PIC's and the local APIC's interrupt wait: one come
     RUN_TO_OUT(g, 0x11, 1, 2);
 }
 
+VISOR_GUEST_ASM16(read_string, PROGRAM_CHIPS "mov al, 0; out 0x10, al; push es; push ds; pop es;"
+                                             "cld; mov bl, 0; mov di, 0x1a00; mov cx, 8;"
+                                             "mov dx, 0x80; rep insb; sti; nop; cli; mov al, bl;"
+                                             "out 0x11, al; hlt");
+
+CASE(irqchip, string_read, "a line rises while the elements of a string come in")
+{
+    start_with(g, VISOR_IRQCHIP_KERNEL, &count_24, &count_46, &read_string);
+    for (unsigned i = 0; i < 8; i++) {
+        RUN_TO_IN(g, 0x80, 1, i);
+        if (i == 3)
+            CHECK_OK(visor_vm_set_irq(g->vm, 4, true));
+    }
+    RUN_TO_OUT(g, 0x11, 1, 1);
+    for (unsigned i = 0; i < 8; i++)
+        CHECK_EQ(peek(g, 0x1a00 + i, 1), i);
+}
+
 CASE(irqchip, ioapic_level, "a level comes again until the line is low")
 {
     start(g, VISOR_IRQCHIP_KERNEL);
