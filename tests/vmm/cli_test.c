@@ -438,6 +438,9 @@ TEST(wrong_options_give_status_35_and_say_what_is_wrong)
          "256 MiB of 256 MiB leave the guest none"},
         {{"run", "--protected-vm", "--protected-vm-without-firmware", "k"}, "one of these options"},
         {{"run", "--protected-vm", "--bios", "k"}, "--bios is not for a protected VM"},
+        {{"run", "--deterministic", "-c2", "k"}, "--deterministic is for one processor"},
+        {{"run", "--deterministic", "-bdisk", "k"}, "--deterministic has no disks"},
+        {{"run", "--deterministic", "--hypervisor=kvm", "k"}, "chooses the hypervisor"},
         {{"info", "--bogus"}, "there is no option --bogus"},
         {{"help", "bogus"}, "there is no command 'bogus'"},
     };

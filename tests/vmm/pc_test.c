@@ -178,6 +178,33 @@ TEST(a_test_kernel_learns_the_number_of_processors)
     CHECK_INT(command.status, 3 << 1 | 1);
 }
 
+/* TSC, ACPI's timer, the seconds and the year, eight letters each, eight times. */
+KERNEL(clocks, "movl $0x180000, %esp\n movl $8, %ebx\n"
+               "clocks_next: rdtsc\n call clocks_show\n"
+               "movw $0x608, %dx\n inl %dx, %eax\n call clocks_show\n"
+               "xorl %eax, %eax\n outb %al, $0x70\n inb $0x71, %al\n call clocks_show\n"
+               "movb $9, %al\n outb %al, $0x70\n inb $0x71, %al\n call clocks_show\n"
+               "decl %ebx\n jnz clocks_next\n" EXIT(
+                   "16") "clocks_show: movl $8, %ecx\n movl %eax, %esi\n movw $0x3f8, %dx\n"
+                         "clocks_digit: roll $4, %esi\n movl %esi, %eax\n andb $15, %al\n"
+                         "addb $'A', %al\n outb %al, %dx\n loop clocks_digit\n ret\n");
+
+TEST(a_deterministic_guest_sees_the_same_clocks_each_time)
+{
+    const char *kernel = WRITE_KERNEL(clocks);
+    char first[512];
+
+    REQUIRE(RUN(&command, "run", "-m", "16", "--deterministic", "--debug-exit", kernel));
+    CHECK_INT(command.status, 33);
+    CHECK_INT(strlen(command.output), 256);
+    CHECK(strncmp(command.output + 16, "AAAAAAAAAAAAAAAA", 16) == 0); /* in 2000 */
+    snprintf(first, sizeof(first), "%s", command.output);
+    for (unsigned i = 0; i < 2; i++) {
+        REQUIRE(RUN(&command, "run", "-m", "16", "--deterministic", "--debug-exit", kernel));
+        CHECK_STR(command.output, first);
+    }
+}
+
 TEST(system_control_port_a_resets)
 {
     REQUIRE(RUN(&command, "run", "-m", "16", WRITE_KERNEL(fast_reset)));
