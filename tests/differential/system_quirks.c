@@ -21,21 +21,27 @@ unsigned system_vector(const struct system_end *end)
     return end->regs.rip % 2 == 1 ? (unsigned)(end->regs.rip - SYSTEM_HANDLERS) / 2 : 256;
 }
 
+/* Page walks may push anywhere. */
+static bool is_stack(const struct system_case *c, unsigned at)
+{
+    return at >= SYSTEM_STACK || c->family == PAGING;
+}
+
 /* Where an error code may be: on a stack, where the last one is or above it; with 16 bits IP is in
  * the same four bytes. */
-static bool is_error_code(const struct system_end *soft, unsigned at, uint64_t kvm)
+static bool is_error_code(const struct system_case *c, const struct system_end *soft, unsigned at,
+                          uint64_t kvm)
 {
     const unsigned top = (unsigned)soft->regs.rsp & 0xfff;
 
-    return at >= SYSTEM_STACK &&
-           (kvm < 0x10000 ? (at & 0xfff) >= (top & ~3u) : (at & 0xfff) == top);
+    return is_stack(c, at) && (kvm < 0x10000 ? (at & 0xfff) >= (top & ~3u) : (at & 0xfff) == top);
 }
 
 /* RF in the flags that a fault pushes (vol. 3B, 17.3.1.1), and that a task is left with. */
-static bool is_flags(unsigned at, uint64_t kvm, uint64_t soft)
+static bool is_flags(const struct system_case *c, unsigned at, uint64_t kvm, uint64_t soft)
 {
     return soft == (kvm | 0x10000) && (kvm & 0xffc0802a) == 2 &&
-           (at >= SYSTEM_STACK || (at >= SYSTEM_TSS && at < SYSTEM_IDT));
+           (is_stack(c, at) || (at >= SYSTEM_TSS && at < SYSTEM_IDT));
 }
 
 /* P in the error code of a page fault for reserved bits (4.7), and EXT in that of a fault while an
@@ -48,7 +54,7 @@ static bool is_lacking_bit_0(const struct system_case *c, const struct system_en
         return false;
     if (value == kvm + 0x10000 && (soft->regs.rsp & 3) == 2 && (kvm & 0x10000) == 0)
         return at >= SYSTEM_STACK && (at & 0xfff) + 2 == (soft->regs.rsp & 0xfff);
-    return value == (kvm | 1) && is_error_code(soft, at, kvm) &&
+    return value == (kvm | 1) && is_error_code(c, soft, at, kvm) &&
            (system_vector(soft) != 14 || (kvm & 8) != 0);
 }
 
@@ -56,7 +62,7 @@ static bool is_lacking_bit_0(const struct system_case *c, const struct system_en
 static bool is_vector(const struct system_case *c, const struct system_end *soft, unsigned at,
                       uint64_t kvm, uint64_t value)
 {
-    return is_long(c) && is_error_code(soft, at, kvm) && (kvm & 6) == 2 && (value & 6) == 2 &&
+    return is_long(c) && is_error_code(c, soft, at, kvm) && (kvm & 6) == 2 && (value & 6) == 2 &&
            kvm < 0x1010 && kvm >> 4 == value >> 3;
 }
 
@@ -159,14 +165,32 @@ static bool is_pushed_ist_stack(const struct system_case *c, unsigned at, uint64
            kvm == (soft & 3);
 }
 
+static uint64_t descriptor_of(const struct system_case *c, unsigned selector)
+{
+    return machine_get(
+        c->ram + ((selector & 4) != 0 ? SYSTEM_LDT : SYSTEM_GDT) + (selector & 0x1f8), 8);
+}
+
+/* CS as it is pushed behind a call through a gate to conforming code: with its DPL as RPL, where
+ * CPL belongs (vol. 2A, CALL). */
+static bool is_pushed_conforming(const struct system_case *c, unsigned at, uint64_t kvm,
+                                 uint64_t soft)
+{
+    const uint64_t code = descriptor_of(c, (unsigned)soft & 0xffff);
+
+    return c->family == FAR && at >= SYSTEM_STACK && (kvm | 3) == (soft | 3) &&
+           (code >> 40 & 0x1c) == 0x1c && (kvm & 3) == (code >> 45 & 3) && (soft & 3) == c->cpl;
+}
+
 bool system_memory_quirk(const struct system_case *c, const struct system_end *soft, unsigned at,
                          uint64_t kvm, uint64_t value)
 {
-    return is_flags(at, kvm, value) || is_lacking_bit_0(c, soft, at, kvm, value) ||
+    return is_flags(c, at, kvm, value) || is_lacking_bit_0(c, soft, at, kvm, value) ||
            is_vector(c, soft, at, kvm, value) || is_accessed_entry(c, at, kvm, value) ||
            is_accessed_segment(c, at, kvm, value) || is_unread_page(c, soft, at, kvm, value) ||
-           is_pushed_ist_stack(c, at, kvm, value) || is_accessed_by_task(c, at, kvm, value) ||
-           is_ip_of_task(c, soft, at, kvm, value) || is_kept_flags(c, soft, at, kvm, value);
+           is_pushed_conforming(c, at, kvm, value) || is_pushed_ist_stack(c, at, kvm, value) ||
+           is_accessed_by_task(c, at, kvm, value) || is_ip_of_task(c, soft, at, kvm, value) ||
+           is_kept_flags(c, soft, at, kvm, value);
 }
 
 /* Bits that tables of good pages differ in, other than "accessed" and "dirty". */
@@ -193,8 +217,7 @@ static bool is_absent_32_bit_code(const struct system_case *c, const struct syst
 {
     const uint64_t at = soft->regs.rsp;
     const unsigned selector = at < SYSTEM_RAM - 8 ? (unsigned)machine_get(ram + at, 2) : 0;
-    const uint64_t code = machine_get(
-        c->ram + ((selector & 4) != 0 ? SYSTEM_LDT : SYSTEM_GDT) + (selector & 0x1f8), 8);
+    const uint64_t code = descriptor_of(c, selector);
 
     return (code >> 47 & 1) == 0 && (code >> 53 & 3) != 1;
 }
