@@ -297,6 +297,9 @@ static void make_paging(struct system_case *c, struct dice *dice, unsigned level
                     machine_put(top + 8 * i, (SYSTEM_WILD + 0x1000) | 1, 8);
             }
             c->target |= (uint64_t)(1 + dice_below(dice, 3)) << 30;
+            /* Not into the PDPTEs themselves, in which QEMU sets bit 5. */
+            if ((c->target & 0x3fff) > 0x3ff8)
+                c->target -= 8;
         } else {
             machine_put(top + 0x3000, (SYSTEM_TABLES + 0x2000) | link, 8);
             machine_put(top, (SYSTEM_TABLES + 0x3000) | link, 8);
