@@ -291,7 +291,6 @@ static int size_of(const visor_vcpu *vcpu, enum visor__state piece)
         return (int)(whpx_vcpu_of(vcpu)->cpuid_count * sizeof(visor_x86_cpuid_entry));
     case VISOR__STATE_X86_NESTED: return 0;
     case VISOR__STATE_X86_LAPIC:
-    case VISOR__STATE_X86_APIC_BASE:
         if (vcpu->lapic != NULL)
             return (int)visor__states[piece].size;
         return visor__error(VISOR_EUNSUPPORTED, "whpx", visor__states[piece].name,
@@ -304,6 +303,7 @@ static int size_of(const visor_vcpu *vcpu, enum visor__state piece)
         if (hv->xsave_size > 0)
             return (int)visor__states[piece].size;
         break;
+    case VISOR__STATE_X86_APIC_BASE:
     case VISOR__STATE_X86_MP_STATE:
     case VISOR__STATE_X86_REGS:
     case VISOR__STATE_X86_SREGS:
@@ -314,6 +314,30 @@ static int size_of(const visor_vcpu *vcpu, enum visor__state piece)
     }
     return visor__error(VISOR_EUNSUPPORTED, "whpx", visor__states[piece].name,
                         "this VM has no such state");
+}
+
+/*
+ * Without a chip the register is the platform's, and nothing depends on it but what the guest reads
+ * there: a platform that has none, or keeps its own, is fine.
+ */
+static int get_apic_base(void *buf, size_t capacity, visor_vcpu *vcpu)
+{
+    uint64_t base = 0;
+
+    if (vcpu->lapic != NULL)
+        return visor__lapic_get_state(buf, capacity, vcpu->lapic, VISOR__STATE_X86_APIC_BASE);
+    (void)whpx_get_number(&base, vcpu, WHvX64RegisterApicBase);
+    memcpy(buf, &base, sizeof(base));
+    return sizeof(base);
+}
+
+static int keep_apic_base(visor_vcpu *vcpu, const void *buf)
+{
+    uint64_t base;
+
+    memcpy(&base, buf, sizeof(base));
+    (void)whpx_set_number(vcpu, WHvX64RegisterApicBase, base);
+    return 0;
 }
 
 int whpx_get_state(void *buf, size_t capacity, visor_vcpu *vcpu, enum visor__state piece)
@@ -327,9 +351,8 @@ int whpx_get_state(void *buf, size_t capacity, visor_vcpu *vcpu, enum visor__sta
     if (ret < 0)
         return ret;
     switch (piece) {
-    case VISOR__STATE_X86_LAPIC:
-    case VISOR__STATE_X86_APIC_BASE:
-        return visor__lapic_get_state(buf, capacity, vcpu->lapic, piece);
+    case VISOR__STATE_X86_LAPIC: return visor__lapic_get_state(buf, capacity, vcpu->lapic, piece);
+    case VISOR__STATE_X86_APIC_BASE: return get_apic_base(buf, capacity, vcpu);
     case VISOR__STATE_X86_MP_STATE:
         *(uint32_t *)buf = whpx->halted ? VISOR_MP_HALTED : whpx->mp_state;
         break;
@@ -360,8 +383,13 @@ int whpx_set_state(visor_vcpu *vcpu, enum visor__state piece, const void *buf, s
         if (whpx->halted)
             whpx->mp_state = VISOR_MP_RUNNABLE;
         return 0;
-    case VISOR__STATE_X86_LAPIC:
     case VISOR__STATE_X86_APIC_BASE:
+        if (vcpu->lapic == NULL)
+            return keep_apic_base(vcpu, buf);
+        ret = visor__lapic_set_state(vcpu->lapic, piece, buf, length);
+        whpx_chip_changed(vcpu);
+        return ret;
+    case VISOR__STATE_X86_LAPIC:
         ret = visor__lapic_set_state(vcpu->lapic, piece, buf, length);
         whpx_chip_changed(vcpu);
         return ret;
