@@ -122,7 +122,8 @@ static void xsave(const char *spec)
 
 /* ---- time ---- */
 
-#define NAP_MS 300u
+#define NAP_MS  300u
+#define MOST_MS 225u /* of it; clocks are not exact */
 
 static int nap_write(void *context, const void *data, size_t length)
 {
@@ -166,12 +167,12 @@ static void stands_still(void)
 {
     double ms = NAP_MS;
 
-    for (unsigned tries = 0; tries < 5 && ms >= NAP_MS; tries++)
+    for (unsigned tries = 0; tries < 5 && ms >= MOST_MS; tries++)
         ms = time_of_snapshot(NEW);
-    if (!CHECK(ms >= 0 && ms < NAP_MS))
+    if (!CHECK(ms >= 0 && ms < MOST_MS))
         printf("# %.0f ms\n", ms);
     /* It has no function for it: the clock goes on. */
-    CHECK(time_of_snapshot(OLD) >= NAP_MS);
+    CHECK(time_of_snapshot(OLD) >= MOST_MS);
 }
 
 /* ---- choice ---- */
