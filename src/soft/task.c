@@ -242,6 +242,7 @@ void soft_task_switch(struct soft_cpu *cpu, const struct soft_uop *op, uint16_t 
         soft_set_cr3(cpu, op, task.cr3);
     soft_set_eflags(cpu, task.eflags);
     cpu->rip = task.eip;
+    cpu->event.length = 0; /* what fails from here on is at this address, not at an INT */
     for (unsigned i = 0; i < 8; i++)
         cpu->r[i] = task.r[i];    /* the upper halves are undefined after a TSS of 16 bits */
     cpu->dr7 &= ~UINT64_C(0x155); /* local breakpoints (SDM vol. 3B, 17.2.4) */

@@ -97,8 +97,7 @@ static bool is_ip_of_task(const struct system_case *c, const struct system_end *
 
     return c->family == TASKS && at >= SYSTEM_STACK && vector >= 8 && vector <= 14 &&
            (kvm == ((value & ~UINT64_C(0xfff)) | ip) ||
-            kvm == ((value & ~UINT64_C(0xfff0000)) | ip << 16) ||
-            (c->code[0] == 0xcd && (kvm == value + 2 || kvm == value + 0x20000)));
+            kvm == ((value & ~UINT64_C(0xfff0000)) | ip << 16));
 }
 
 /* Bits 31 to 16 of EFLAGS, which a TSS of 16 bits has not, in what a fault pushes. */
