@@ -355,8 +355,9 @@ struct soft_cpu {
     visor_exit *exit;
 
     struct soft_access_log log;
-    bool accessing;     /* one of the machine's own devices is at work for the instruction in log */
-    uint8_t bounce[64]; /* what soft_modify() hands out where there is no plain memory */
+    bool accessing; /* one of the machine's own devices is at work for the instruction in log */
+    /* What soft_modify() hands out where there is no plain memory; CMPXCHG16B wants it aligned. */
+    _Alignas(16) uint8_t bounce[64];
     uint64_t bounce_address;
     unsigned bounce_length;
     bool step_once;      /* the next instruction is to be a block of its own */

@@ -144,6 +144,7 @@ SOFT_HANDLER(soft_op_cmpxchg16b)
     if ((address & 15) != 0)
         soft_raise_error(cpu, op, SOFT_GP, 0);
     at = soft_modify(cpu, op, address, 16);
+    (void)soft_lock_splits(cpu, op, at, 16); /* a copy is exchanged while nobody looks */
     equal = soft_exchange16(cpu, at, old);
     soft_modify_done(cpu, op, at);
     set_zf(cpu, equal);

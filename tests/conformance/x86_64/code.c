@@ -238,6 +238,30 @@ CASE_SLOW(code, locked_across_pages, 3,
     CHECK_EQ(peek(g, SHARED + 0x100, 8), 2 * 2 * FREE_ROUNDS * one);
 }
 
+VISOR_GUEST_ASM64(exchange_pairs,
+                  "lock inc dword ptr [rdi]; 2: pause; cmp dword ptr [rdi], 2; jne 2b;"
+                  "xor ebp, ebp; 3: mov rax, [rsi]; mov rdx, [rsi + 8];"
+                  "4: lea rbx, [rax + 1]; lea rcx, [rdx + 2];"
+                  "lock cmpxchg16b [rsi]; jne 4b;"
+                  "add ebp, 1; cmp ebp, r8d; jne 3b; hlt");
+
+CASE_SLOW(code, exchange_watched, 3,
+          "CMPXCHG16B is atomic for another vCPU while the VMM watches what memory is written")
+{
+    const visor_x86_regs regs = {.rdi = SHARED, .rsi = SHARED + 0x100, .r8 = FREE_ROUNDS};
+    visor_debug_config config = VISOR_DEBUG_CONFIG_INIT;
+
+    start(g, &exchange_pairs, &regs);
+    NEED(g, DEBUG);
+    config.breakpoint_count = 1;
+    config.breakpoints =
+        &(visor_breakpoint){.kind = VISOR_BREAK_WRITE, .address = ALONE, .length = 8};
+    CHECK_OK(visor_vcpu_set_debug(g->vcpu, &config));
+    run_both(g, &exchange_pairs, &regs);
+    CHECK_EQ(peek(g, SHARED + 0x100, 8), 2 * FREE_ROUNDS);
+    CHECK_EQ(peek(g, SHARED + 0x108, 8), 2 * 2 * FREE_ROUNDS);
+}
+
 VISOR_GUEST_ASM64(at_zero, "mov eax, 0x42; out 0x10, al");
 
 CASE(code, user_page_zero, "code of CPL 3 in the first page, where bad pointers lead")
