@@ -8,6 +8,7 @@
  * addresses.
  */
 #include "soft/flags.h"
+#include "soft/machine.h"
 #include "soft/memory.h"
 #include "soft/ops.h"
 #include "soft/stack.h"
@@ -195,12 +196,11 @@ static uint64_t outs(struct soft_cpu *cpu, const struct soft_uop *op, uint64_t c
 
 /* ---- repetition ---- */
 
-/* Where timers follow icount, this is no place to look at them that depends on the host. */
+/* Not where time is counted: what comes at the host's time must not tell where blocks begin. */
 static inline bool is_interrupted(const struct soft_cpu *cpu)
 {
-    unsigned attention = atomic_load_explicit(&cpu->attention, memory_order_relaxed);
-
-    return attention > SOFT_LOOK_STEP && attention < SOFT_LOOK_ALARM;
+    return cpu->machine->devices.tsc != NULL &&
+           atomic_load_explicit(&cpu->attention, memory_order_relaxed) > SOFT_LOOK_STEP;
 }
 
 static inline const struct soft_uop *repeat(struct soft_cpu *cpu, const struct soft_uop *op,
@@ -227,7 +227,12 @@ static inline const struct soft_uop *repeat(struct soft_cpu *cpu, const struct s
         if (cut(cpu->r[SOFT_RCX], op->src2) == 0)
             break;
         if (single) {
+            /* The instruction is still the same, for breakpoints on it, too (SDM vol. 3B,
+             * 17.3.1.1). */
             cpu->rip = soft_rip(cpu, op);
+            cpu->icount--;
+            if (cpu->debugging || cpu->step_trap)
+                cpu->eflags |= SOFT_RF;
             return NULL;
         }
         /* Interruptible between iterations: RIP stays at the instruction. Never before the first,

@@ -53,6 +53,24 @@ CASE(traps, step_repetition, "a step of the VMM's is one iteration of a repeated
     RUN_TO(g, HLT);
 }
 
+VISOR_GUEST_ASM64(later_repeat, "nop; rep stosb; hlt");
+
+CASE(traps, repetition_stopped, "a breakpoint on a repeated instruction stops it once")
+{
+    visor_debug_config config = VISOR_DEBUG_CONFIG_INIT;
+
+    start(g, &later_repeat, &(visor_x86_regs){.rdi = 0x2000, .rcx = 3, .rsp = 0x900});
+    NEED(g, DEBUG);
+    config.breakpoint_count = 1;
+    config.breakpoints =
+        &(visor_breakpoint){.kind = VISOR_BREAK_EXECUTE, .address = 0x1001, .length = 1};
+    CHECK_OK(visor_vcpu_set_debug(g->vcpu, &config));
+    RUN_TO(g, DEBUG);
+    CHECK_EQ(x86_regs(g->vcpu).rcx, 3);
+    RUN_TO(g, HLT);
+    CHECK_EQ(x86_regs(g->vcpu).rcx, 0);
+}
+
 CASE(traps, repetition, "TF traps behind an iteration of a repeated instruction")
 {
     start(g, &repeat_traps, &(visor_x86_regs){.rdi = 0x2000, .rcx = 3, .rsp = 0x900});
@@ -261,4 +279,18 @@ CASE(traps, task_gate, "a task handles an exception: the old one is kept, with R
     CHECK_EQ(peek(g, TSS + 32, 4), 0x1000);
     CHECK_EQ(peek(g, TSS + 36, 4), 0x10002);
     CHECK_EQ(peek(g, GDT + OLD_TASK + 5, 1), 0x8b);
+}
+
+VISOR_GUEST_ASM32(interrupt, "int 20; hlt");
+
+CASE(traps, task_gate_bad_code, "INT to a task without a code segment: #TS where the task begins")
+{
+    start_with_task(g, &interrupt);
+    poke(g, IDT + 8 * 20, (uint64_t)NEW_TASK << 16 | UINT64_C(0x8500) << 32, 8);
+    poke(g, NEW_TSS + 76, DATA, 4);
+    RUN_TO(g, HLT);
+    CHECK_EQ(x86_regs(g->vcpu).rip, ON_DB + on_task_fault.length);
+    CHECK_EQ(x86_regs(g->vcpu).rax & 0xffff, DATA);
+    CHECK_EQ(x86_regs(g->vcpu).rbx, DONE);
+    CHECK_EQ(peek(g, TSS + 32, 4), 0x1000 + interrupt.length - 1);
 }
