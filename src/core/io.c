@@ -121,6 +121,31 @@ static bool call_handlers(visor_vm *vm, visor_vcpu *vcpu, visor_io *io)
     return served;
 }
 
+static bool matches(const visor_io_event *event, const visor_io *io)
+{
+    return event->space == io->space && event->address == io->address &&
+           (event->length == 0 || event->length == io->length) &&
+           (!event->match || event->value == visor_io_value(io));
+}
+
+/* Signals the event of a write, for backends whose hypervisor does not. */
+static bool signal_event(visor_vm *vm, const visor_io *io)
+{
+    struct visor__io_table *table = vm->io;
+    const struct event *event;
+
+    if (vm->hv->backend->io_event != NULL || !io->is_write)
+        return false;
+    visor__mutex_lock(&table->lock);
+    event = table->events;
+    while (event != NULL && !matches(&event->io, io))
+        event = event->next;
+    if (event != NULL)
+        visor__os_event_signal(event->own);
+    visor__mutex_unlock(&table->lock);
+    return event != NULL;
+}
+
 /* Takes the oldest collected write. Returns 1, or 0 if there is none. */
 static int take_coalesced(visor_io *io, visor_vm *vm)
 {
@@ -143,7 +168,8 @@ static int deliver_coalesced(visor_vm *vm)
         return 0;
     visor__mutex_lock(&vm->io->delivery);
     while (count < DELIVERY_MAX && (ret = take_coalesced(&io, vm)) > 0) {
-        call_handlers(vm, NULL, &io);
+        if (!signal_event(vm, &io))
+            call_handlers(vm, NULL, &io);
         count++;
     }
     visor__mutex_unlock(&vm->io->delivery);
@@ -332,31 +358,6 @@ static bool same_event(const visor_io_event *a, const visor_io_event *b)
 }
 
 /* Whether this write of the guest is meant. */
-static bool matches(const visor_io_event *event, const visor_io *io)
-{
-    return event->space == io->space && event->address == io->address &&
-           (event->length == 0 || event->length == io->length) &&
-           (!event->match || event->value == visor_io_value(io));
-}
-
-/* Signals the event of a write, for backends whose hypervisor does not. */
-static bool signal_event(visor_vm *vm, const visor_io *io)
-{
-    struct visor__io_table *table = vm->io;
-    const struct event *event;
-
-    if (vm->hv->backend->io_event != NULL || !io->is_write)
-        return false;
-    visor__mutex_lock(&table->lock);
-    event = table->events;
-    while (event != NULL && !matches(&event->io, io))
-        event = event->next;
-    if (event != NULL)
-        visor__os_event_signal(event->own);
-    visor__mutex_unlock(&table->lock);
-    return event != NULL;
-}
-
 /* The event as the hypervisor gets it: our duplicate, which lives as long as the registration. */
 static visor_io_event own_event(const struct event *event)
 {

@@ -24,7 +24,8 @@ bool soft_coalesce(struct soft_vm *soft, const visor_io *io)
 
     while (i < collected->zone_count && !is_in(&collected->zones[i], io))
         i++;
-    if (i == collected->zone_count || !io->is_write)
+    /* Where time is counted, when the ring is full would be the host's. */
+    if (i == collected->zone_count || !io->is_write || soft->machine.devices.tsc == NULL)
         return false;
     visor__mutex_lock(&soft->machine.lock);
     if (collected->count < SOFT_COLLECTED_MAX) {
