@@ -366,7 +366,7 @@ static int run(struct soft_cpu *cpu, bool one)
         ret = left(cpu, why);
         if (ret >= 0)
             return ret;
-        if (one && why == SOFT_LEAVE_EXCEPTION)
+        if ((one || cpu->alone) && why == SOFT_LEAVE_EXCEPTION)
             return VISOR_EXIT_NONE;
     }
 }

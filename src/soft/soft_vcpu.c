@@ -66,7 +66,6 @@ static void destroy(visor_vcpu *vcpu)
     struct soft_machine *machine = &soft_vm_of(vcpu->vm)->machine;
     struct soft_vcpu *soft = soft_vcpu_of(vcpu);
 
-    visor__lapic_detach(vcpu);
     soft_machine_stop(machine);
     for (size_t i = 0; i < machine->cpu_count; i++) {
         if (machine->cpus[i] == soft->cpu) {
@@ -75,6 +74,7 @@ static void destroy(visor_vcpu *vcpu)
         }
     }
     soft_machine_go(machine);
+    visor__lapic_detach(vcpu); /* now that nobody finds it in the machine */
     soft_blocks_destroy(soft->cpu);
     visor__os_free(soft->cpu);
     free(soft->cpuid);
