@@ -68,7 +68,7 @@ struct visor__lapic;   /* the local APIC of a vCPU */
 /* What the chips need of the machine around them. */
 struct visor__irqchip_host {
     /* REQUIRED. The VM's time in ns, which never goes back. If `clocked`, the monotonic clock of
-     * the host, plus a constant at most. */
+     * the host, plus a constant at most; it may stand still for a time. */
     uint64_t (*now)(void *vm);
     /* REQUIRED. What RDTSC would read on this vCPU now. Called from other threads too. */
     uint64_t (*tsc)(void *vcpu);

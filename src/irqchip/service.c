@@ -8,6 +8,9 @@
 
 #include "irqchip/chip.h"
 
+/* How often to look at a clock that stands still, with a deadline that is nearer than that. */
+#define HELD_NS 1000000u
+
 struct irq_service {
     struct visor__thread thread;
     visor_event bell; /* look at the list, the deadline or `stop` again */
@@ -95,15 +98,16 @@ static void run(void *argument)
 {
     struct visor__irqchip *chip = argument;
     struct irq_service *service = chip->service;
-    uint64_t until;
+    uint64_t until, before = NEVER;
 
     while (serve(&until, chip)) {
         uint64_t now = until != NEVER ? visor__irqchip_now(chip) : 0;
+        uint64_t wait = until == NEVER ? NEVER : now < until ? until - now : 0;
 
-        visor__event_wait_any(service->waits, service->count,
-                              until == NEVER ? NEVER
-                              : now < until  ? until - now
-                                             : 0);
+        if (until != NEVER && now == before && wait < HELD_NS)
+            wait = HELD_NS;
+        before = now;
+        visor__event_wait_any(service->waits, service->count, wait);
         visor__event_wait_take(&service->waits[0]);
         if (until != NEVER)
             visor__irqchip_expire(chip);

@@ -111,11 +111,19 @@ int whpx_x86_cpuid(visor_x86_cpuid_entry *out, size_t capacity, visor_hypervisor
 
 /* ---- whpx_vm.c ---- */
 
+/* The chips' time: the host's, without what went by while the partition's was suspended. */
+struct whpx_clock {
+    bool held;
+    uint64_t held_ns, held_tsc; /* where it stands while it is held */
+    uint64_t away_ns, away_tsc; /* how far it is behind the host's otherwise */
+};
+
 struct whpx_vm {
     WHV_PARTITION_HANDLE partition;
     WHV_X64_MSR_EXIT_BITMAP chip_exits; /* what this backend needs for itself */
-    struct visor__mutex lock;           /* over the MSR exits */
-    WHV_X64_MSR_EXIT_BITMAP msr_exits;  /* as the platform has them */
+    struct visor__mutex lock;           /* over the MSR exits and the clock */
+    struct whpx_clock clock;
+    WHV_X64_MSR_EXIT_BITMAP msr_exits; /* as the platform has them */
     visor_x86_msr_range msr_ranges[16];
     size_t msr_range_count;
     bool unknown_msrs_exit;
@@ -180,7 +188,7 @@ struct whpx_vcpu {
     uint8_t cr8;     /* as the platform has it; with a chip */
     struct whpx_window window;
     struct whpx_debug debug;
-    atomic_ullong tsc_offset; /* of the platform's counter to the host's; with a chip */
+    atomic_ullong tsc_offset; /* of the platform's counter to that of the chips' clock */
 };
 
 static inline struct whpx_vcpu *whpx_vcpu_of(const visor_vcpu *vcpu)
@@ -228,6 +236,8 @@ int whpx_inject(visor_vcpu *vcpu, const struct visor__assist_x86_exception *exce
 int whpx_chip_attach(visor_vm *vm);
 /* After the local APIC's state was set. */
 void whpx_chip_changed(visor_vcpu *vcpu);
+/* Stops the chips' clock, or lets it go on from where it stopped. */
+void whpx_chip_hold_time(visor_vm *vm, bool hold);
 /* Reads the platform's counter, for the chip. */
 int whpx_chip_sync_tsc(visor_vcpu *vcpu);
 /* Takes INIT, SIPI and NMI into the vCPU. */

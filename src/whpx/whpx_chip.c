@@ -9,18 +9,41 @@
 
 /* ---- what the chips ask for ---- */
 
-static uint64_t now(void *vm)
-{
-    (void)vm;
-    return visor__os_now_ns();
-}
-
-static uint64_t tsc(void *vcpu)
+static uint64_t host_tsc(void)
 {
     uint64_t host = 0;
 
     visor__cpu_tsc(&host);
-    return host + atomic_load(&whpx_vcpu_of(vcpu)->tsc_offset);
+    return host;
+}
+
+static uint64_t now(void *vm)
+{
+    struct whpx_vm *whpx = whpx_vm_of(vm);
+    const struct whpx_clock *clock = &whpx->clock;
+    uint64_t ns;
+
+    visor__mutex_lock(&whpx->lock);
+    ns = clock->held ? clock->held_ns : visor__os_now_ns() - clock->away_ns;
+    visor__mutex_unlock(&whpx->lock);
+    return ns;
+}
+
+static uint64_t clock_tsc(const visor_vcpu *vcpu)
+{
+    struct whpx_vm *whpx = whpx_vm_of(vcpu->vm);
+    const struct whpx_clock *clock = &whpx->clock;
+    uint64_t count;
+
+    visor__mutex_lock(&whpx->lock);
+    count = clock->held ? clock->held_tsc : host_tsc() - clock->away_tsc;
+    visor__mutex_unlock(&whpx->lock);
+    return count;
+}
+
+static uint64_t tsc(void *vcpu)
+{
+    return clock_tsc(vcpu) + atomic_load(&whpx_vcpu_of(vcpu)->tsc_offset);
 }
 
 static void wake(void *vcpu)
@@ -36,14 +59,29 @@ int whpx_chip_attach(visor_vm *vm)
     return visor__irqchip_attach(vm, &host, whpx_vm_of(vm)->tsc_hz);
 }
 
+void whpx_chip_hold_time(visor_vm *vm, bool hold)
+{
+    struct whpx_vm *whpx = whpx_vm_of(vm);
+    struct whpx_clock *clock = &whpx->clock;
+
+    visor__mutex_lock(&whpx->lock);
+    if (hold && !clock->held) {
+        clock->held_ns = visor__os_now_ns() - clock->away_ns;
+        clock->held_tsc = host_tsc() - clock->away_tsc;
+    } else if (!hold && clock->held) {
+        clock->away_ns = visor__os_now_ns() - clock->held_ns;
+        clock->away_tsc = host_tsc() - clock->held_tsc;
+    }
+    clock->held = hold;
+    visor__mutex_unlock(&whpx->lock);
+}
+
 int whpx_chip_sync_tsc(visor_vcpu *vcpu)
 {
-    uint64_t before = 0, after = 0, guest;
-    int ret;
+    uint64_t before = clock_tsc(vcpu), after, guest;
+    int ret = whpx_get_number(&guest, vcpu, WHvX64RegisterTsc);
 
-    visor__cpu_tsc(&before);
-    ret = whpx_get_number(&guest, vcpu, WHvX64RegisterTsc);
-    visor__cpu_tsc(&after);
+    after = clock_tsc(vcpu);
     if (ret == 0)
         atomic_store(&whpx_vcpu_of(vcpu)->tsc_offset, guest - (before + (after - before) / 2));
     return ret;

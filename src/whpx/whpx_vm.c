@@ -128,8 +128,11 @@ static int64_t cap(visor_vm *vm, visor_cap cap)
 
 /* ---- time ---- */
 
-/* The platform's counters and its reference time. A system that cannot (before Windows 10 1903)
- * lets them go on. */
+/*
+ * The platform's counters and its reference time, and the chips' clock with them, so that a timer
+ * is as far from its end afterwards as it was before. The chips' stops first: what has fired by
+ * then is not ahead of the counters. A system that cannot (before Windows 10 1903) lets all go on.
+ */
 static void hold_time(visor_vm *vm, bool hold)
 {
     const struct whpx_functions *call = whpx_calls(vm);
@@ -137,12 +140,12 @@ static void hold_time(visor_vm *vm, bool hold)
 
     if (call->SuspendPartitionTime == NULL || call->ResumePartitionTime == NULL)
         return;
-    if (hold) {
-        call->SuspendPartitionTime(partition);
-        return;
-    }
-    call->ResumePartitionTime(partition);
-    /* The chips tell the guest's time by the host's. */
+    if (!hold)
+        call->ResumePartitionTime(partition);
+    whpx_chip_hold_time(vm, hold);
+    if (hold && call->SuspendPartitionTime(partition) != S_OK)
+        whpx_chip_hold_time(vm, false);
+    /* The chips tell the counters by their clock. */
     visor__mutex_lock(&vm->lock);
     for (visor_vcpu *vcpu = vm->vcpus; vcpu != NULL; vcpu = vcpu->next) {
         if (!vcpu->closed && vcpu->lapic != NULL && whpx_chip_sync_tsc(vcpu) == 0)

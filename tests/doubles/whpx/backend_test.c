@@ -162,6 +162,67 @@ static double time_of_snapshot(const char *spec)
     return ms;
 }
 
+#define VECTOR       0x40u
+#define DEADLINE_MSR 0x6e0u
+
+/* Arms the local APIC's timer for when the TSC is there. */
+static int arm(visor_vcpu *vcpu, uint64_t tsc, uint64_t ns, bool deadline)
+{
+    visor_x86_lapic lapic;
+    int ret = visor_x86_get_lapic(&lapic, vcpu);
+
+    lapic.regs[0xf] = 0x1ff;                               /* on */
+    lapic.regs[0x32] = VECTOR | (deadline ? 2u << 17 : 0); /* its mode, else one shot */
+    lapic.regs[0x3e] = 11;                                 /* divide by 1: ticks are ns */
+    lapic.regs[0x38] = lapic.regs[0x39] = deadline ? 0 : (uint32_t)ns;
+    if (ret == 0)
+        ret = visor_x86_set_lapic(vcpu, &lapic);
+    return ret == 0 && deadline ? visor_x86_set_msr(vcpu, DEADLINE_MSR, tsc) : ret;
+}
+
+/* A timer that would go off in the middle of a slow snapshot. 0: it has not, 1: it has, -1: it had
+ * the right to, because the machine was busy, or something fails. */
+static int goes_off(bool deadline)
+{
+    const visor_memory_region ram = {.length = 0x10000};
+    bool slept = false;
+    const visor_stream stream = {.context = &slept, .write = nap_write};
+    visor_vm_config config = VISOR_VM_CONFIG_INIT;
+    visor_hypervisor *hv = NULL;
+    visor_memory *memory = NULL;
+    visor_vm *vm = NULL;
+    visor_vcpu *vcpu = NULL;
+    visor_x86_lapic lapic;
+    uint64_t tsc, end, after, hz;
+    int result = -1;
+
+    config.irqchip = VISOR_IRQCHIP_KERNEL;
+    if (visor_hypervisor_open(&hv, NEW) == 0 && visor_memory_create(&memory, &ram, 1, NULL) == 0 &&
+        visor_vm_create(&vm, hv, memory, &config) == 0 && visor_vcpu_create(&vcpu, vm, 0) == 0 &&
+        visor_x86_get_tsc_hz(&hz, vcpu) == 0 && visor_x86_get_msr(&tsc, vcpu, 0x10) == 0) {
+        end = tsc + hz * MOST_MS / 1000;
+        if (arm(vcpu, end, MOST_MS * UINT64_C(1000000), deadline) == 0 &&
+            visor_vm_save(vm, &stream, NULL) == 0 && visor_x86_get_lapic(&lapic, vcpu) == 0 &&
+            visor_x86_get_msr(&after, vcpu, 0x10) == 0 && after < end)
+            result = lapic.regs[0x20 + VECTOR / 32] >> VECTOR % 32 & 1;
+    }
+    visor_vcpu_free(vcpu);
+    visor_vm_free(vm);
+    visor_memory_free(memory);
+    visor_hypervisor_free(hv);
+    return result;
+}
+
+static void timer_stands_still(bool deadline)
+{
+    int result = -1;
+
+    for (unsigned tries = 0; tries < 5 && result < 0; tries++)
+        result = goes_off(deadline);
+    printf("# %s\n", deadline ? "TSC deadline" : "one shot");
+    CHECK(result == 0);
+}
+
 /* A busy machine takes its time, too, between the readings. */
 static void stands_still(void)
 {
@@ -205,6 +266,8 @@ int main(void)
     xsave(NEW);
     xsave(OLD);
     stands_still();
+    timer_stands_still(false);
+    timer_stands_still(true);
     can_be_chosen();
     printf("1..%d\n", number);
     return failures > 0;
