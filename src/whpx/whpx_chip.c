@@ -268,7 +268,7 @@ static int sleep_until(visor_vcpu *vcpu)
 
     while (is_idle(whpx)) {
         uint32_t bell = visor__lapic_bell(vcpu->lapic);
-        bool awake;
+        bool awake = false;
         int ret = whpx_chip_take(vcpu);
 
         if (ret == 0)
