@@ -309,6 +309,56 @@ TEST(serial_lets_a_held_guest_go_at_the_end)
     serial_free(line.uart);
 }
 
+static uint64_t no_time(visor_vcpu *vcpu)
+{
+    (void)vcpu;
+    return 0;
+}
+
+/* Writes a byte and looks at the status until the transmitter is empty; how often it was not. */
+static void *write_and_look(void *context)
+{
+    struct line *line = context;
+    uintptr_t looks = 0;
+
+    out8(&line->fake, IER, 0x02);
+    out8(&line->fake, DATA, 'x');
+    while (!(in8(&line->fake, LSR) & 0x20))
+        looks++;
+    return (void *)looks;
+}
+
+TEST(serial_hides_a_slow_host_from_a_guest_with_a_time_of_its_own)
+{
+    struct line line;
+    pthread_t guest;
+    void *looks;
+
+    for (int stop = 0; stop < 2; stop++) {
+        REQUIRE(setup(&line));
+        line.fake.host.guest_time = no_time;
+        line.room = 0;
+        REQUIRE(pthread_create(&guest, NULL, write_and_look, &line) == 0);
+        usleep(20000);
+        serial_write_ready(line.uart); /* for nothing */
+        usleep(1000);
+        CHECK_INT(line.out_length, 0);
+        pthread_mutex_lock(&line.lock);
+        line.room = 1;
+        pthread_mutex_unlock(&line.lock);
+        if (stop)
+            serial_stop(line.uart);
+        else
+            serial_write_ready(line.uart);
+        pthread_join(guest, &looks);
+        CHECK_INT((uintptr_t)looks, 0);
+        CHECK_INT(line.out_length, !stop);
+        CHECK(line.fake.line[4]);
+        CHECK_INT(line.fake.raised[4], 1); /* the line has not moved either */
+        serial_free(line.uart);
+    }
+}
+
 TEST(serial_survives_odd_accesses)
 {
     struct line line;

@@ -6,6 +6,8 @@
  */
 #include "guests.h"
 
+#include <sys/ioctl.h>
+
 /* Ends with a status, or, if that comes to nothing, not at all. */
 #define EXIT(value) "movb $" value ", %al\n outb %al, $0xf4\n" HANG
 
@@ -203,6 +205,54 @@ TEST(a_deterministic_guest_sees_the_same_clocks_each_time)
         REQUIRE(RUN(&command, "run", "-m", "16", "--deterministic", "--debug-exit", kernel));
         CHECK_STR(command.output, first);
     }
+}
+
+/* Prints more than all that stands between it and a reader holds, then how long that took it. */
+KERNEL(flood, "movl $0x180000, %esp\n movl $140000, %ecx\n movw $0x3f8, %dx\n"
+              "flood_next: movb $'x', %al\n outb %al, %dx\n addw $5, %dx\n"
+              "flood_wait: inb %dx, %al\n testb $0x20, %al\n jz flood_wait\n"
+              "subw $5, %dx\n loop flood_next\n"
+              "rdtsc\n movl %eax, %esi\n movl $8, %ecx\n movw $0x3f8, %dx\n"
+              "flood_digit: roll $4, %esi\n movl %esi, %eax\n andb $15, %al\n"
+              "addb $'A', %al\n outb %al, %dx\n loop flood_digit\n" EXIT("16"));
+
+/* Reads all that it prints, once no more comes if it has to wait; the last 8 bytes. */
+static bool read_flood(char last[9], bool waits)
+{
+    int there = 0, before;
+    size_t total = 0;
+    ssize_t got;
+
+    memset(last, 0, 9);
+    if (!START(&command, COMMAND_PIPES, "run", "-m", "16", "--deterministic", "--debug-exit",
+               WRITE_KERNEL(flood)))
+        return false;
+    for (int i = 0; i < 100 && waits; i++) {
+        before = there;
+        usleep(200000);
+        if (ioctl(command.out, FIONREAD, &there) < 0 || (there != 0 && there == before))
+            break;
+    }
+    do {
+        char part[4096 + 8];
+
+        memcpy(part, last, 8);
+        got = read(command.out, part + 8, sizeof(part) - 8);
+        if (got > 0)
+            memcpy(last, part + got, 8);
+        total += got > 0 ? (size_t)got : 0;
+    } while (got > 0);
+    return CHECK(command_finish(&command)) && CHECK_INT(total, 140008) &&
+           CHECK_INT(command.status, 33);
+}
+
+TEST(a_deterministic_guest_does_not_see_how_fast_its_output_is_read)
+{
+    char fast[9], slow[9];
+
+    REQUIRE(read_flood(fast, false));
+    REQUIRE(read_flood(slow, true));
+    CHECK_STR(slow, fast);
 }
 
 TEST(system_control_port_a_resets)

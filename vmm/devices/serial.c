@@ -222,6 +222,11 @@ static void transmit(serial *uart, uint8_t byte)
     uart->thre_pending = false;
     uart->tx[uart->tx_count++] = byte;
     drain(uart);
+    /* When the host takes a byte is not for a guest to see whose time is its own. */
+    while (uart->host->guest_time != NULL && uart->tx_count) {
+        pthread_cond_wait(&uart->drained, &uart->lock);
+        drain(uart);
+    }
 }
 
 static void write_fcr(serial *uart, uint8_t value)
@@ -416,7 +421,9 @@ void serial_write_ready(void *context)
 
     pthread_mutex_lock(&uart->lock);
     drain(uart);
-    update_irq(uart);
+    /* With guest time a vCPU is held in an access, at whose end this is done. */
+    if (uart->host->guest_time == NULL)
+        update_irq(uart);
     pthread_mutex_unlock(&uart->lock);
 }
 

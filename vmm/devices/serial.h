@@ -19,6 +19,7 @@ typedef struct serial_config {
      * Where the guest's bytes go: returns how many it took, at once. If it takes less than all, the
      * rest waits in the UART, whose transmitter then is not empty, until serial_write_ready(). A
      * guest that does not look and goes on writing is held (its vCPU blocks), so no byte is lost.
+     * One with a time of its own (vmm_host.guest_time) is held at once, so it sees none of this.
      * Called with the UART's lock held. NULL: bytes go nowhere.
      */
     size_t (*write)(void *context, const uint8_t *data, size_t length);
