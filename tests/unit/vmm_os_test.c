@@ -3,6 +3,11 @@
 #include "os/os.h"
 
 #include <stdlib.h>
+#ifdef _WIN32
+#include <windows.h>
+#else
+#include <unistd.h>
+#endif
 
 #include "unit.h"
 
@@ -83,6 +88,56 @@ TEST(files_are_mapped)
     CHECK(strstr(error.text, "kernel 'vmm_os_test.tmp'") != NULL);
     CHECK_INT(vmm_file_map(&data, &size, ".", "kernel", &error), VISOR_EFORMAT);
     CHECK(strstr(error.text, "directory") != NULL);
+}
+
+static bool make_pipe(visor_file *in, visor_file *out)
+{
+#ifdef _WIN32
+    HANDLE ends[2];
+
+    if (!CHECK(CreatePipe(&ends[0], &ends[1], NULL, 0)))
+        return false;
+#else
+    int ends[2];
+
+    if (!CHECK(pipe(ends) == 0))
+        return false;
+#endif
+    *in = (visor_file)ends[0];
+    *out = (visor_file)ends[1];
+    return true;
+}
+
+/* Waits for what comes first: how much. */
+static ptrdiff_t read_input(vmm_input *input, uint8_t *byte)
+{
+    visor_event event = vmm_input_event(input);
+    ptrdiff_t got;
+    bool ready;
+
+    do {
+        vmm_event_wait_any(&ready, &event, 1, NULL);
+        got = vmm_input_read(input, byte, 1);
+    } while (got < 0);
+    return got;
+}
+
+TEST(a_pipe_ends_when_its_writer_does_and_not_before)
+{
+    visor_file in, out;
+    vmm_input *input;
+    uint8_t byte = 0;
+
+    REQUIRE(make_pipe(&in, &out));
+    REQUIRE(vmm_input_create(&input, in, NULL) == 0);
+    CHECK_INT(vmm_write(out, (const uint8_t *)"", 0), 0); /* which a reader on Windows sees */
+    CHECK_INT(vmm_write(out, (const uint8_t *)"x", 1), 1);
+    CHECK_INT(read_input(input, &byte), 1);
+    CHECK_INT(byte, 'x');
+    vmm_file_close(out);
+    CHECK_INT(read_input(input, &byte), 0);
+    vmm_input_free(input);
+    vmm_file_close(in);
 }
 
 UNIT_MAIN()

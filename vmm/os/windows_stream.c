@@ -147,11 +147,16 @@ static size_t read_keys(struct vmm_input *input)
     return found > 0 ? (size_t)found : 0;
 }
 
+/* No bytes are a pipe's writer that wrote none; the end of a pipe is an error. */
 static size_t read_bytes(struct vmm_input *input)
 {
+    bool is_pipe = GetFileType(input->file) == FILE_TYPE_PIPE, worked;
     DWORD count = 0;
 
-    return ReadFile(input->file, input->data, sizeof(input->data), &count, NULL) ? count : 0;
+    do
+        worked = ReadFile(input->file, input->data, sizeof(input->data), &count, NULL);
+    while (worked && count == 0 && is_pipe && !atomic_load(&input->ending));
+    return worked ? count : 0;
 }
 
 static void *reader(void *argument)
