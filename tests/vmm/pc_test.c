@@ -255,6 +255,21 @@ TEST(a_deterministic_guest_does_not_see_how_fast_its_output_is_read)
     CHECK_STR(slow, fast);
 }
 
+/* Sets the TSC far ahead and sees ACPI's timer, and the seconds, go on as if nothing was. */
+KERNEL(set_tsc, "movw $0x608, %dx\n inl %dx, %eax\n movl %eax, %esi\n"
+                "movl $0x10, %ecx\n movl $0x1234567, %eax\n movl $0x543, %edx\n wrmsr\n"
+                "movw $0x608, %dx\n inl %dx, %eax\n subl %esi, %eax\n"
+                "cmpl $1000, %eax\n ja set_tsc_bad\n"
+                "xorl %eax, %eax\n outb %al, $0x70\n inb $0x71, %al\n testb %al, %al\n"
+                "jnz set_tsc_bad\n" EXIT("16") "set_tsc_bad: " EXIT("17"));
+
+TEST(a_deterministic_guest_that_sets_its_tsc_does_not_set_other_clocks)
+{
+    REQUIRE(
+        RUN(&command, "run", "-m", "16", "--deterministic", "--debug-exit", WRITE_KERNEL(set_tsc)));
+    CHECK_INT(command.status, 33);
+}
+
 TEST(system_control_port_a_resets)
 {
     REQUIRE(RUN(&command, "run", "-m", "16", WRITE_KERNEL(fast_reset)));

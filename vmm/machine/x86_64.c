@@ -181,13 +181,15 @@ static int add_fw_cfg(struct machine *machine, struct pc *pc, vmm_error *error)
     return code;
 }
 
-/* vmm_host.guest_time */
+/* vmm_host.guest_time: the TSC's, without what the guest has set that to. */
 static uint64_t guest_time(visor_vcpu *vcpu)
 {
-    uint64_t tsc, hz;
+    uint64_t tsc, offset, hz;
 
-    if (visor_x86_get_msr(&tsc, vcpu, 0x10) < 0 || visor_x86_get_tsc_hz(&hz, vcpu) < 0)
+    if (visor_x86_get_msr(&tsc, vcpu, 0x10) < 0 || visor_x86_get_tsc_offset(&offset, vcpu) < 0 ||
+        visor_x86_get_tsc_hz(&hz, vcpu) < 0)
         return 0;
+    tsc -= offset;
     return tsc / hz * 1000000000 + tsc % hz * 1000000000 / hz;
 }
 
