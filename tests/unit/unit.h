@@ -124,13 +124,28 @@ static inline bool unit_wanted(const char *name, int argc, char **argv)
     return argc < 2;
 }
 
-/* Returns the number of failed tests. */
+static inline bool unit_exists(const char *name)
+{
+    for (struct unit_test *test = unit_first; test != NULL; test = test->next) {
+        if (strcmp(test->name, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Returns the exit status: 1 where a test failed, 2 where one that was asked for is not there. */
 static inline int unit_main(int argc, char **argv)
 {
     int number = 0, failures = 0;
 
     /* A test that crashes must not take the lines before it along. */
     setvbuf(stdout, NULL, _IOLBF, 0);
+    for (int i = 1; i < argc; i++) {
+        if (!unit_exists(argv[i])) {
+            printf("Bail out! No test is named '%s'\n", argv[i]);
+            return 2;
+        }
+    }
     for (struct unit_test *test = unit_first; test != NULL; test = test->next)
         number += unit_wanted(test->name, argc, argv);
     printf("1..%d\n", number);
@@ -147,13 +162,13 @@ static inline int unit_main(int argc, char **argv)
         printf("\n");
         failures += atomic_load(&unit_failed);
     }
-    return failures;
+    return failures != 0;
 }
 
-#define UNIT_MAIN()                        \
-    int main(int argc, char **argv)        \
-    {                                      \
-        return unit_main(argc, argv) != 0; \
+#define UNIT_MAIN()                   \
+    int main(int argc, char **argv)   \
+    {                                 \
+        return unit_main(argc, argv); \
     }
 
 #endif
