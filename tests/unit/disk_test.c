@@ -106,6 +106,45 @@ TEST(ranges_become_zeros)
     CHECK(remove(path) == 0);
 }
 
+/* A file with nothing on the host's disk but what is written to it. */
+static bool make_sparse_image(uint64_t length)
+{
+    vmm_error error;
+    disk image;
+    FILE *file;
+
+    _Static_assert(sizeof(off_t) == 8, "files are long");
+    make_image(SIZE);
+    if (!CHECK_INT(disk_open(&image, &host, path, false, &error), 0))
+        return false;
+    disk_discard(&image, 0, SIZE); /* after which Windows leaves out what is not written, too */
+    disk_close(&image);
+    file = fopen(path, "r+b");
+    return CHECK(file != NULL && fseeko(file, (off_t)length - 1, SEEK_SET) == 0 &&
+                 fputc(0, file) == 0 && fclose(file) == 0);
+}
+
+TEST(places_beyond_4_gib_are_not_those_below)
+{
+    const uint64_t beyond = (uint64_t)1 << 32;
+    vmm_error error;
+    disk image;
+
+    REQUIRE(make_sparse_image(beyond + SIZE));
+    REQUIRE(disk_open(&image, &host, path, false, &error) == 0);
+    CHECK_INT(image.length, beyond + SIZE);
+    CHECK_INT(fill(&image, beyond + 512, 512, 7), 0);
+    CHECK(reads_as(&image, beyond + 512, 512, 7));
+    CHECK(reads_as(&image, 512, 512, 0));
+    CHECK_INT(fill(&image, 0, 4096, 5), 0);
+    CHECK(reads_as(&image, beyond + 512, 512, 7));
+    CHECK_INT(disk_zero(&image, beyond, 4096, true), 0);
+    CHECK(reads_as(&image, beyond, 4096, 0));
+    CHECK(reads_as(&image, 0, 4096, 5));
+    disk_close(&image);
+    CHECK(remove(path) == 0);
+}
+
 TEST(a_disk_has_one_writer_or_any_number_of_readers)
 {
     vmm_error error;
