@@ -163,6 +163,8 @@ static int fail_file(const char *path, const char *what, vmm_error *error)
     char text[200];
     int result;
 
+    if (code == ERROR_SHARING_VIOLATION)
+        return vmm_fail(error, VISOR_EBUSY, "%s '%s': in use by another program", what, path);
     switch (vmm_windows_errno(code)) {
     case ENOENT: result = VISOR_ENOENT; break;
     case EACCES: result = VISOR_EACCESS; break;
@@ -210,7 +212,9 @@ int vmm_file_map(const void **out, size_t *size, const char *path, const char *w
 
     if (attributes != INVALID_FILE_ATTRIBUTES && (attributes & FILE_ATTRIBUTE_DIRECTORY) != 0)
         return vmm_fail(error, VISOR_EFORMAT, "%s '%s' is a directory, not a file", what, path);
-    file = CreateFileA(path, GENERIC_READ, FILE_SHARE_READ, NULL, OPEN_EXISTING, 0, NULL);
+    /* Others may do with it what they like, as elsewhere. */
+    file = CreateFileA(path, GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE,
+                       NULL, OPEN_EXISTING, 0, NULL);
     if (file == INVALID_HANDLE_VALUE)
         return fail_file(path, what, error);
     code = map(out, size, file, path, what, error);

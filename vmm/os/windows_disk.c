@@ -14,6 +14,7 @@ int vmm_disk_open(disk *image, vmm_error *error)
     DWORD sharing = image->read_only ? FILE_SHARE_READ : 0;
     DWORD attributes = GetFileAttributesA(image->path), code;
     LARGE_INTEGER length;
+    char text[200];
     HANDLE file;
 
     if (attributes != INVALID_FILE_ATTRIBUTES && (attributes & FILE_ATTRIBUTE_DIRECTORY) != 0)
@@ -23,6 +24,9 @@ int vmm_disk_open(disk *image, vmm_error *error)
         code = GetLastError();
         if (code == ERROR_SHARING_VIOLATION)
             return vmm_disk_busy(image, error);
+        if (vmm_windows_errno(code) == EIO) /* the system has better words */
+            return vmm_fail(error, VISOR_ESYSTEM, "%s: %s", image->path,
+                            vmm_windows_text(text, sizeof(text), code));
         return vmm_disk_open_failed(image, vmm_windows_errno(code), error);
     }
     image->file = (visor_file)file;
