@@ -99,6 +99,17 @@ struct vmm_input {
 
 #define KEYS_MAX 256 /* none of them becomes more than 4 bytes */
 
+/* Ctrl-@, which is Ctrl with 2 or the space bar. Its character is 0, like that of no character. */
+static bool is_nul(const KEY_EVENT_RECORD *key)
+{
+    const DWORD ctrl = LEFT_CTRL_PRESSED | RIGHT_CTRL_PRESSED;
+    const DWORD alt = LEFT_ALT_PRESSED | RIGHT_ALT_PRESSED; /* with Ctrl: AltGr */
+
+    return key->bKeyDown && (key->dwControlKeyState & ctrl) != 0 &&
+           (key->dwControlKeyState & alt) == 0 &&
+           (key->wVirtualKeyCode == VK_SPACE || key->wVirtualKeyCode == '2');
+}
+
 /* The characters of some records of the console; how many. */
 static int find_keys(WCHAR keys[KEYS_MAX], struct vmm_input *input, const INPUT_RECORD *records,
                      DWORD count)
@@ -111,7 +122,7 @@ static int find_keys(WCHAR keys[KEYS_MAX], struct vmm_input *input, const INPUT_
     for (DWORD i = 0; i < count; i++) {
         const KEY_EVENT_RECORD *key = &records[i].Event.KeyEvent;
 
-        if (records[i].EventType != KEY_EVENT || key->uChar.UnicodeChar == 0)
+        if (records[i].EventType != KEY_EVENT || (key->uChar.UnicodeChar == 0 && !is_nul(key)))
             continue;
         /* What was composed with Alt comes when that is let go. */
         if (!key->bKeyDown && key->wVirtualKeyCode != VK_MENU)
