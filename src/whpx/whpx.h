@@ -124,6 +124,7 @@ struct whpx_vm {
     struct visor__mutex lock;           /* over the MSR exits and the clock */
     struct whpx_clock clock;
     WHV_X64_MSR_EXIT_BITMAP msr_exits; /* as the platform has them */
+    unsigned msr_exit_changes;         /* of the latter, so far */
     visor_x86_msr_range msr_ranges[16];
     size_t msr_range_count;
     bool unknown_msrs_exit;
@@ -146,6 +147,11 @@ int whpx_get_tsc_hz(uint64_t *out, visor_vcpu *vcpu);
 int whpx_set_msr_exits(visor_vm *vm, const visor_x86_msr_range *ranges, size_t count, bool unknown);
 /* Whether the caller wants this access for itself. known: the processor, or a chip, has it. */
 bool whpx_msr_exits(visor_vm *vm, uint32_t index, bool is_write, bool known);
+/*
+ * Whether an access has left whose exit was switched off meanwhile: the platform answers it if it
+ * is executed again. True once after each change, as an exit under way can only be one.
+ */
+bool whpx_msr_exit_is_over(visor_vcpu *vcpu, uint32_t index, bool is_write);
 /* A partition that is set up, with this many processors. exits: of the platform's, those wanted. */
 int whpx_partition_create(WHV_PARTITION_HANDLE *out, visor_hypervisor *hv, uint32_t processors,
                           WHV_X64_MSR_EXIT_BITMAP msr_exits);
@@ -188,7 +194,8 @@ struct whpx_vcpu {
     uint8_t cr8;     /* as the platform has it; with a chip */
     struct whpx_window window;
     struct whpx_debug debug;
-    atomic_ullong tsc_offset; /* of the platform's counter to that of the chips' clock */
+    unsigned msr_exit_changes; /* of the VM's, when an access was executed again */
+    atomic_ullong tsc_offset;  /* of the platform's counter to that of the chips' clock */
 };
 
 static inline struct whpx_vcpu *whpx_vcpu_of(const visor_vcpu *vcpu)

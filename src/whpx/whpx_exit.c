@@ -107,18 +107,6 @@ static int write_own(enum visor__msr_result *result, visor_vcpu *vcpu, uint32_t 
     return ret;
 }
 
-/* A register of the platform that has left nevertheless: its exit was switched off meanwhile. */
-static bool by_register(uint64_t *value, visor_vcpu *vcpu, uint32_t index, bool is_write)
-{
-    visor_x86_msr msr = {.index = index, .value = *value};
-
-    if (!whpx_is_msr(vcpu->vm->hv, index) ||
-        (is_write ? whpx_set_msrs(vcpu, &msr, 1) : whpx_get_msrs(&msr, 1, vcpu)) != 1)
-        return false;
-    *value = msr.value;
-    return true;
-}
-
 static int handle_msr(visor_vcpu *vcpu)
 {
     const WHV_X64_MSR_ACCESS_CONTEXT *access = &whpx_vcpu_of(vcpu)->exit.MsrAccess;
@@ -134,8 +122,9 @@ static int handle_msr(visor_vcpu *vcpu)
             result = visor__lapic_read_msr(&value, vcpu->lapic, access->MsrNumber, true);
         if (ret < 0)
             return ret;
-        if (result == VISOR__MSR_FOREIGN && by_register(&value, vcpu, access->MsrNumber, is_write))
-            result = VISOR__MSR_DONE;
+        if (result == VISOR__MSR_FOREIGN &&
+            whpx_msr_exit_is_over(vcpu, access->MsrNumber, is_write))
+            return VISOR_EXIT_NONE;
         if (result == VISOR__MSR_DONE)
             return finish(vcpu, is_write, value);
         if (result == VISOR__MSR_FAULT ||

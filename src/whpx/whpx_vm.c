@@ -261,6 +261,7 @@ int whpx_set_msr_exits(visor_vm *vm, const visor_x86_msr_range *ranges, size_t c
         ret = set_property(whpx_hv_of(vm->hv), whpx->partition,
                            WHvPartitionPropertyCodeX64MsrExitBitmap, &bitmap, sizeof(bitmap));
     if (ret == 0) {
+        whpx->msr_exit_changes += bitmap != whpx->msr_exits.AsUINT64;
         whpx->msr_exits.AsUINT64 = bitmap;
         if (count > 0)
             memcpy(whpx->msr_ranges, ranges, count * sizeof(*ranges));
@@ -286,6 +287,27 @@ bool whpx_msr_exits(visor_vm *vm, uint32_t index, bool is_write, bool known)
     }
     visor__mutex_unlock(&whpx->lock);
     return exits;
+}
+
+bool whpx_msr_exit_is_over(visor_vcpu *vcpu, uint32_t index, bool is_write)
+{
+    struct whpx_vm *whpx = whpx_vm_of(vcpu->vm);
+    struct whpx_vcpu *processor = whpx_vcpu_of(vcpu);
+    uint64_t bit = 0;
+    bool over;
+
+    for (size_t i = 0; i < sizeof(switches) / sizeof(switches[0]); i++) {
+        if (switches[i].msr == index)
+            bit = is_write ? switches[i].write.AsUINT64 : switches[i].read.AsUINT64;
+    }
+    bit &= whpx_hv_of(vcpu->vm->hv)->msr_exits.AsUINT64;
+    visor__mutex_lock(&whpx->lock);
+    over = bit != 0 && (whpx->msr_exits.AsUINT64 & bit) == 0 &&
+           processor->msr_exit_changes != whpx->msr_exit_changes;
+    if (over)
+        processor->msr_exit_changes = whpx->msr_exit_changes;
+    visor__mutex_unlock(&whpx->lock);
+    return over;
 }
 
 const struct visor__vm_ops whpx_vm_ops = {

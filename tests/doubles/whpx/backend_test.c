@@ -120,6 +120,66 @@ static void xsave(const char *spec)
     visor_hypervisor_free(hv);
 }
 
+/* ---- MSR exits ---- */
+
+static DWORD WINAPI switch_off(void *vm)
+{
+    Sleep(100);
+    return visor_x86_set_msr_exits(vm, NULL, 0, false) == 0 ? 0 : 1;
+}
+
+/* Runs a guest that reads the microcode's version, whose exit is switched off while it is under
+ * way. What the guest's run ends with. */
+static int read_while_switched(visor_x86_regs *regs)
+{
+    static const uint8_t code[] = {0x66, 0xb9, 0x8b, 0, 0, 0, 0x0f, 0x32, 0xf4};
+    const visor_memory_region ram = {.length = 0x10000};
+    const visor_x86_msr_range range = {.first = 0x8b, .count = 1, .reads = true};
+    visor_hypervisor *hv = NULL;
+    visor_memory *memory = NULL;
+    visor_vm *vm = NULL;
+    visor_vcpu *vcpu = NULL;
+    visor_x86_sregs sregs;
+    HANDLE thread;
+    int reason = -1;
+
+    if (visor_hypervisor_open(&hv, NEW) == 0 && visor_memory_create(&memory, &ram, 1, NULL) == 0 &&
+        visor_memory_write(memory, 0, code, sizeof(code)) == 0 &&
+        visor_vm_create(&vm, hv, memory, NULL) == 0 && visor_vcpu_create(&vcpu, vm, 0) == 0 &&
+        visor_x86_get_sregs(&sregs, vcpu) == 0 &&
+        visor_x86_set_msr_exits(vm, &range, 1, false) == 0) {
+        sregs.cs.selector = 0;
+        sregs.cs.base = 0;
+        *regs = (visor_x86_regs){.rax = 0x55, .rsp = 0x900, .rflags = 2};
+        if (visor_x86_set_sregs(vcpu, &sregs) == 0 && visor_x86_set_regs(vcpu, regs) == 0) {
+            thread = CreateThread(NULL, 0, switch_off, vm, 0, NULL);
+            reason = visor_vcpu_run(vcpu);
+            WaitForSingleObject(thread, INFINITE);
+            CloseHandle(thread);
+        }
+        visor_x86_get_regs(regs, vcpu);
+    }
+    visor_vcpu_free(vcpu);
+    visor_vm_free(vm);
+    visor_memory_free(memory);
+    visor_hypervisor_free(hv);
+    return reason;
+}
+
+/* The platform executes the access then. On a busy machine the exit may be there first. */
+static void switched_meanwhile(void)
+{
+    visor_x86_regs regs = {0};
+    int reason = VISOR_EXIT_MSR;
+
+    SetEnvironmentVariableA("WHPX_DOUBLE", "late");
+    for (unsigned tries = 0; tries < 5 && reason == VISOR_EXIT_MSR; tries++)
+        reason = read_while_switched(&regs);
+    SetEnvironmentVariableA("WHPX_DOUBLE", NULL);
+    CHECK(reason == VISOR_EXIT_HLT);
+    CHECK(regs.rip == 9 && regs.rax == 0 && regs.rsp == 0x900);
+}
+
 /* ---- time ---- */
 
 #define NAP_MS  300u
@@ -265,6 +325,7 @@ int main(void)
     same_processor();
     xsave(NEW);
     xsave(OLD);
+    switched_meanwhile();
     stands_still();
     timer_stands_still(false);
     timer_stands_still(true);

@@ -159,8 +159,7 @@ static HRESULT give(void *buffer, uint32_t capacity, uint32_t *written, const vo
     return S_OK;
 }
 
-/* What a client's user has asked to see: the platform in a state that it is seldom in. */
-static bool plays(const char *state)
+bool platform_plays(const char *state)
 {
     char value[16];
     DWORD length = GetEnvironmentVariableA("WHPX_DOUBLE", value, sizeof(value));
@@ -176,7 +175,7 @@ HRESULT WINAPI WHvGetCapability(WHV_CAPABILITY_CODE code, VOID *buffer, UINT32 c
 
     switch ((int)code) {
     case WHvCapabilityCodeHypervisorPresent:
-        value.HypervisorPresent = !plays("off");
+        value.HypervisorPresent = !platform_plays("off");
         size = sizeof(value.HypervisorPresent);
         break;
     case WHvCapabilityCodeFeatures:
@@ -239,9 +238,9 @@ HRESULT WINAPI WHvCreatePartition(WHV_PARTITION_HANDLE *out)
 
     if (out == NULL)
         return E_POINTER;
-    if (plays("denied"))
+    if (platform_plays("denied"))
         return E_ACCESSDENIED;
-    if (plays("busy"))
+    if (platform_plays("busy"))
         return HRESULT_FROM_WIN32(ERROR_BUSY);
     partition = calloc(1, sizeof(*partition));
     if (partition == NULL)

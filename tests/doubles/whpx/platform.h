@@ -97,6 +97,8 @@ struct partition *partition_enter_vp(HRESULT *result, struct vp **vp, WHV_PARTIT
 struct partition *partition_of(const visor_vm *vm);
 /* What the library's error is in Windows' terms. */
 HRESULT platform_result(int ret);
+/* Whether a client's user has asked, by the environment, for a platform as it is seldom met. */
+bool platform_plays(const char *state);
 /* Ends a suspension of time, as a run does. */
 void partition_resume_time(struct partition *partition);
 

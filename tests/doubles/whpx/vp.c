@@ -10,6 +10,7 @@
 
 #define MSR_TSC           0x10u
 #define MSR_APIC_BASE     0x1bu
+#define LATE_MS           300u
 #define MSR_PATCH_LEVEL   0x8bu
 #define MSR_MISC_ENABLE   0x1a0u
 #define INSTRUCTION_BYTES 16u
@@ -92,8 +93,7 @@ int vp_set_exits(struct partition *partition)
         ranges[count++] = (visor_x86_msr_range){MSR_APIC_BASE, 1, false, true};
     if (bitmap.MiscEnableMsrRead)
         ranges[count++] = (visor_x86_msr_range){MSR_MISC_ENABLE, 1, true, false};
-    if (bitmap.McUpdatePatchLevelMsrRead)
-        ranges[count++] = (visor_x86_msr_range){MSR_PATCH_LEVEL, 1, true, false};
+    ranges[count++] = (visor_x86_msr_range){MSR_PATCH_LEVEL, 1, true, false}; /* see answers() */
     for (size_t i = 0; i < partition->msr_action_count && count < 16; i++) {
         const WHV_MSR_ACTION_ENTRY *entry = &partition->msr_actions[i];
 
@@ -505,6 +505,21 @@ static void arm_nmi_window(struct vp *vp)
         vp_cpu(vp)->nmi_pending = true;
 }
 
+/* The platform has a version of the microcode, which the software CPU has not. */
+static bool answers(struct partition *partition, visor_exit *exit)
+{
+    bool leaves;
+
+    AcquireSRWLockExclusive(&partition->lock);
+    leaves = partition->msr_exits.McUpdatePatchLevelMsrRead;
+    partition_leave(partition);
+    if (leaves || exit->msr.is_write || exit->msr.index != MSR_PATCH_LEVEL)
+        return false;
+    exit->msr.value = 0;
+    exit->msr.fault = false;
+    return true;
+}
+
 HRESULT WINAPI WHvRunVirtualProcessor(WHV_PARTITION_HANDLE handle, UINT32 index, VOID *buffer,
                                       UINT32 size)
 {
@@ -533,7 +548,10 @@ HRESULT WINAPI WHvRunVirtualProcessor(WHV_PARTITION_HANDLE handle, UINT32 index,
 
     do {
         reason = visor_vcpu_run(vp->vcpu);
-    } while (reason == VISOR_EXIT_INTR);
+    } while (reason == VISOR_EXIT_INTR ||
+             (reason == VISOR_EXIT_MSR && answers(partition, visor_vcpu_exit(vp->vcpu))));
+    if (reason == VISOR_EXIT_MSR && platform_plays("late"))
+        Sleep(LATE_MS);
 
     AcquireSRWLockExclusive(&partition->lock);
     vp->running = false;
