@@ -143,6 +143,8 @@ static inline const struct whpx_functions *whpx_calls(const visor_vm *vm)
 
 extern const struct visor__vm_ops whpx_vm_ops;
 extern const struct visor__dirty_ops whpx_dirty_ops;
+/* Changes exits of a partition that is set up, which systems before Windows 10 1909 do not do. */
+int whpx_change_property(const visor_vm *vm, WHV_PARTITION_PROPERTY_CODE code, uint64_t value);
 int whpx_get_tsc_hz(uint64_t *out, visor_vcpu *vcpu);
 int whpx_set_msr_exits(visor_vm *vm, const visor_x86_msr_range *ranges, size_t count, bool unknown);
 /* Whether the caller wants this access for itself. known: the processor, or a chip, has it. */

@@ -175,22 +175,20 @@ static int set(visor_vcpu *vcpu, const visor_debug_config *config)
     struct whpx_debug *debug = &whpx_vcpu_of(vcpu)->debug;
     const bool on =
         config->single_step || config->software_breakpoints || config->breakpoint_count > 0;
-    UINT64 bitmap = 0;
-    HRESULT result = S_OK;
+    int ret = 0;
 
     visor__mutex_lock(&vm->lock);
     if (on != debug->on) {
         unsigned debugged = vm->debugged + (on ? 1u : -1u);
 
-        bitmap = debugged > 0 ? 1u << DB | 1u << BP : 0;
-        result = whpx_calls(vcpu->vm)->SetPartitionProperty(
-            vm->partition, WHvPartitionPropertyCodeExceptionExitBitmap, &bitmap, sizeof(bitmap));
-        if (result == S_OK)
+        ret = whpx_change_property(vcpu->vm, WHvPartitionPropertyCodeExceptionExitBitmap,
+                                   debugged > 0 ? 1u << DB | 1u << BP : 0);
+        if (ret == 0)
             vm->debugged = debugged;
     }
     visor__mutex_unlock(&vm->lock);
-    if (result != S_OK)
-        return whpx_failed(result, "WHvSetPartitionProperty", VISOR_EBROKEN);
+    if (ret < 0)
+        return ret;
     debug->on = on;
     debug->step = config->single_step;
     debug->int3 = config->software_breakpoints;

@@ -28,6 +28,21 @@ static int set_property(const struct whpx_hv *whpx, WHV_PARTITION_HANDLE partiti
     return visor__error_context("property 0x%x", (unsigned)code);
 }
 
+int whpx_change_property(const visor_vm *vm, WHV_PARTITION_PROPERTY_CODE code, uint64_t value)
+{
+    HRESULT result = whpx_calls(vm)->SetPartitionProperty(whpx_vm_of(vm)->partition, code, &value,
+                                                          sizeof(value));
+
+    if (result == S_OK)
+        return 0;
+    if (result != E_INVALIDARG)
+        return whpx_failed(result, "WHvSetPartitionProperty", VISOR_EBROKEN);
+    visor__error_native(VISOR_EUNSUPPORTED, "whpx", "WHvSetPartitionProperty", VISOR_NATIVE_HRESULT,
+                        result, "this Windows does not change property 0x%x of a VM that is there",
+                        (unsigned)code);
+    return visor__error_hint("Windows 10 1909 or later is needed");
+}
+
 static int set_up(const struct whpx_hv *whpx, WHV_PARTITION_HANDLE partition, uint32_t processors,
                   WHV_X64_MSR_EXIT_BITMAP msr_exits)
 {
@@ -258,8 +273,7 @@ int whpx_set_msr_exits(visor_vm *vm, const visor_x86_msr_range *ranges, size_t c
     }
     visor__mutex_lock(&whpx->lock);
     if (bitmap != whpx->msr_exits.AsUINT64)
-        ret = set_property(whpx_hv_of(vm->hv), whpx->partition,
-                           WHvPartitionPropertyCodeX64MsrExitBitmap, &bitmap, sizeof(bitmap));
+        ret = whpx_change_property(vm, WHvPartitionPropertyCodeX64MsrExitBitmap, bitmap);
     if (ret == 0) {
         whpx->msr_exit_changes += bitmap != whpx->msr_exits.AsUINT64;
         whpx->msr_exits.AsUINT64 = bitmap;

@@ -180,6 +180,34 @@ static void switched_meanwhile(void)
     CHECK(regs.rip == 9 && regs.rax == 0 && regs.rsp == 0x900);
 }
 
+/* Before Windows 10 1909 exits are what they were when the partition was set up. */
+static void cannot_change(void)
+{
+    const visor_memory_region ram = {.length = 0x10000};
+    const visor_x86_msr_range range = {.first = 0x10, .count = 1, .reads = true};
+    visor_debug_config debug = VISOR_DEBUG_CONFIG_INIT;
+    visor_hypervisor *hv = NULL;
+    visor_memory *memory = NULL;
+    visor_vm *vm = NULL;
+    visor_vcpu *vcpu = NULL;
+
+    debug.single_step = true;
+    if (CHECK(visor_hypervisor_open(&hv, OLD) == 0) &&
+        CHECK(visor_memory_create(&memory, &ram, 1, NULL) == 0) &&
+        CHECK(visor_vm_create(&vm, hv, memory, NULL) == 0) &&
+        CHECK(visor_vcpu_create(&vcpu, vm, 0) == 0)) {
+        CHECK(visor_x86_set_msr_exits(vm, NULL, 0, true) == 0);
+        CHECK(visor_x86_set_msr_exits(vm, &range, 1, false) == VISOR_EUNSUPPORTED);
+        CHECK(strstr(visor_error_last()->hint, "1909") != NULL);
+        CHECK(visor_vcpu_set_debug(vcpu, &debug) == VISOR_EUNSUPPORTED);
+        CHECK(strstr(visor_error_last()->hint, "1909") != NULL);
+    }
+    visor_vcpu_free(vcpu);
+    visor_vm_free(vm);
+    visor_memory_free(memory);
+    visor_hypervisor_free(hv);
+}
+
 /* ---- time ---- */
 
 #define NAP_MS  300u
@@ -326,6 +354,7 @@ int main(void)
     xsave(NEW);
     xsave(OLD);
     switched_meanwhile();
+    cannot_change();
     stands_still();
     timer_stands_still(false);
     timer_stands_still(true);

@@ -595,6 +595,17 @@ static bool may_change(WHV_PARTITION_PROPERTY_CODE code)
            code == WHvPartitionPropertyCodeReferenceTime;
 }
 
+/* WinHvPlatform_1809.dll is this library with fewer functions. */
+static bool is_old(void)
+{
+    HMODULE self;
+
+    return GetModuleHandleExA(GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS |
+                                  GET_MODULE_HANDLE_EX_FLAG_UNCHANGED_REFCOUNT,
+                              (const char *)(uintptr_t)is_old, &self) &&
+           GetProcAddress(self, "WHvSuspendPartitionTime") == NULL;
+}
+
 HRESULT WINAPI WHvSetPartitionProperty(WHV_PARTITION_HANDLE handle,
                                        WHV_PARTITION_PROPERTY_CODE code, const VOID *buffer,
                                        UINT32 size)
@@ -608,7 +619,7 @@ HRESULT WINAPI WHvSetPartitionProperty(WHV_PARTITION_HANDLE handle,
         return E_INVALIDARG;
     if (buffer == NULL) {
         result = E_POINTER;
-    } else if (partition->is_set_up && !may_change(code)) {
+    } else if (partition->is_set_up && (!may_change(code) || is_old())) {
         result = E_INVALIDARG;
     } else if (scalar == 0) {
         result = set_list(partition, code, buffer, size);
