@@ -279,6 +279,8 @@ int whpx_debug_trap(visor_vcpu *vcpu);
 
 int whpx_get_state(void *buf, size_t capacity, visor_vcpu *vcpu, enum visor__state piece);
 int whpx_set_state(visor_vcpu *vcpu, enum visor__state piece, const void *buf, size_t length);
+/* IA32_APIC_BASE, where there is no chip. */
+uint64_t whpx_get_apic_base(visor_vcpu *vcpu);
 int whpx_get_regs(visor_x86_regs *out, visor_vcpu *vcpu);
 int whpx_set_regs(visor_vcpu *vcpu, const visor_x86_regs *regs);
 int whpx_get_sregs(visor_x86_sregs *out, visor_vcpu *vcpu);

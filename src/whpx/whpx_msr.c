@@ -139,8 +139,10 @@ static int read_one(uint64_t *out, visor_vcpu *vcpu, uint32_t index)
         *out = ret == 0 ? value.Segment.Base : *out;
         return ret;
     }
-    if (index == MSR_APIC_BASE && vcpu->lapic == NULL)
-        return whpx_get_number(out, vcpu, WHvX64RegisterApicBase);
+    if (index == MSR_APIC_BASE && vcpu->lapic == NULL) {
+        *out = whpx_get_apic_base(vcpu);
+        return 0;
+    }
     if (vcpu->lapic != NULL &&
         visor__lapic_read_msr(out, vcpu->lapic, index, false) == VISOR__MSR_DONE)
         return 0;

@@ -318,15 +318,25 @@ static int size_of(const visor_vcpu *vcpu, enum visor__state piece)
 
 /*
  * Without a chip the register is the platform's, and nothing depends on it but what the guest reads
- * there: a platform that has none, or keeps its own, is fine.
+ * there: a platform that has none, or keeps its own, is fine. Other hypervisors are told the value
+ * after reset then (SDM vol. 3A, 11.4.4).
  */
+uint64_t whpx_get_apic_base(visor_vcpu *vcpu)
+{
+    uint64_t base;
+
+    if (whpx_get_number(&base, vcpu, WHvX64RegisterApicBase) == 0)
+        return base;
+    return vcpu->id == 0 ? UINT64_C(0xfee00900) : UINT64_C(0xfee00800);
+}
+
 static int get_apic_base(void *buf, size_t capacity, visor_vcpu *vcpu)
 {
-    uint64_t base = 0;
+    uint64_t base;
 
     if (vcpu->lapic != NULL)
         return visor__lapic_get_state(buf, capacity, vcpu->lapic, VISOR__STATE_X86_APIC_BASE);
-    (void)whpx_get_number(&base, vcpu, WHvX64RegisterApicBase);
+    base = whpx_get_apic_base(vcpu);
     memcpy(buf, &base, sizeof(base));
     return sizeof(base);
 }

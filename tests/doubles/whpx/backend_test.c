@@ -208,6 +208,75 @@ static void cannot_change(void)
     visor_hypervisor_free(hv);
 }
 
+/* ---- IA32_APIC_BASE ---- */
+
+struct image {
+    uint8_t bytes[0x40000];
+    size_t length, position;
+};
+
+static int put(void *context, const void *data, size_t length)
+{
+    struct image *image = context;
+
+    if (length > sizeof(image->bytes) - image->length)
+        return -1;
+    memcpy(image->bytes + image->length, data, length);
+    image->length += length;
+    return 0;
+}
+
+static int take(void *context, void *data, size_t length)
+{
+    struct image *image = context;
+
+    if (length > image->length - image->position)
+        return -1;
+    memcpy(data, image->bytes + image->position, length);
+    image->position += length;
+    return 0;
+}
+
+/* Saves a VM with two vCPUs, or restores it and reads the register of both. */
+static bool bases(uint64_t out[2], struct image *image, const char *spec, bool saves)
+{
+    const visor_memory_region ram = {.length = 0x10000};
+    const visor_stream stream = {.context = image, .write = put, .read = take};
+    visor_hypervisor *hv = NULL;
+    visor_memory *memory = NULL;
+    visor_vm *vm = NULL;
+    visor_vcpu *vcpus[2] = {NULL, NULL};
+    bool ok =
+        visor_hypervisor_open(&hv, spec) == 0 && visor_memory_create(&memory, &ram, 1, NULL) == 0 &&
+        visor_vm_create(&vm, hv, memory, NULL) == 0 && visor_vcpu_create(&vcpus[0], vm, 0) == 0 &&
+        visor_vcpu_create(&vcpus[1], vm, 1) == 0 &&
+        (saves ? visor_vm_save(vm, &stream, NULL) : visor_vm_restore(vm, &stream, NULL)) == 0;
+
+    for (unsigned i = 0; ok && i < 2; i++)
+        ok = visor_x86_get_msr(&out[i], vcpus[i], 0x1b) == 0;
+    visor_vcpu_free(vcpus[1]);
+    visor_vcpu_free(vcpus[0]);
+    visor_vm_free(vm);
+    visor_memory_free(memory);
+    visor_hypervisor_free(hv);
+    return ok;
+}
+
+/* A platform without the register: elsewhere it is as after reset. */
+static void has_no_base(void)
+{
+    struct image *image = calloc(1, sizeof(*image));
+    uint64_t here[2] = {0}, there[2] = {0};
+
+    SetEnvironmentVariableA("WHPX_DOUBLE", "baseless");
+    CHECK(bases(here, image, NEW, true));
+    SetEnvironmentVariableA("WHPX_DOUBLE", NULL);
+    CHECK(here[0] == 0xfee00900 && here[1] == 0xfee00800);
+    CHECK(bases(there, image, "soft", false));
+    CHECK(there[0] == 0xfee00900 && there[1] == 0xfee00800);
+    free(image);
+}
+
 /* ---- time ---- */
 
 #define NAP_MS  300u
@@ -389,6 +458,7 @@ int main(void)
     xsave(OLD);
     switched_meanwhile();
     cannot_change();
+    has_no_base();
     stands_still();
     timer_stands_still(false);
     timer_stands_still(true);

@@ -177,7 +177,7 @@ static bool is_known(const struct bundle *bundle, uint32_t name)
         msr_of(name) != 0)
         return true;
     switch (name) {
-    case WHvX64RegisterApicBase:
+    case WHvX64RegisterApicBase: return !platform_plays("baseless");
     case WHvX64RegisterInitialApicId:
     case WHvRegisterPendingInterruption:
     case WHvRegisterInterruptState:
