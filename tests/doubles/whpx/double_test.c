@@ -271,14 +271,19 @@ static void reads_cpuid_and_msrs(void)
     CHECK(run() == WHvRunVpExitReasonX64Halt);
 }
 
-/* The bitmap can be changed when the partition is set up. */
-static void switches_msr_exits(void)
+/* The bitmap can be changed when the partition is set up, but not on an old system. */
+static void switches_msr_exits(HMODULE dll)
 {
     /* mov $0x10, %ecx; rdmsr; rdmsr; hlt */
     static const uint8_t code[] = {0x66, 0xb9, 0x10, 0, 0, 0, 0x0f, 0x32, 0x0f, 0x32, 0xf4};
     WHV_X64_MSR_EXIT_BITMAP bitmap = {.UnhandledMsrs = 1, .TscMsrRead = 1};
 
     load_code(code, sizeof(code));
+    if (GetProcAddress(dll, "WHvSuspendPartitionTime") == NULL) {
+        CHECK(set_property(WHvPartitionPropertyCodeX64MsrExitBitmap, &bitmap, sizeof(bitmap)) ==
+              E_INVALIDARG);
+        return;
+    }
     CHECK(set_property(WHvPartitionPropertyCodeX64MsrExitBitmap, &bitmap, sizeof(bitmap)) == S_OK);
     CHECK(run() == WHvRunVpExitReasonX64MsrAccess && context.MsrAccess.MsrNumber == 0x10);
     CHECK(context.VpContext.Rip == CODE + 6);
@@ -463,7 +468,7 @@ static bool test(const char *dll)
     accesses_ports();
     accesses_memory();
     reads_cpuid_and_msrs();
-    switches_msr_exits();
+    switches_msr_exits(GetModuleHandleA(dll));
     intercepts_exceptions();
     interrupts();
     cancels();
