@@ -498,9 +498,9 @@ TEST(null_has_every_operation_of_the_contract)
 #define CHECK_PRESENT(table, member) CHECK(hv->backend->table->member != NULL);
     NULL_OPS(CHECK_PRESENT)
 #undef CHECK_PRESENT
-    /* hv.close, hv.cap, vm.destroy, vm.cap, vcpu.destroy and vcpu.kick cannot fail. vm.seal,
-     * vcpu.reset, irq.get_regs and irq.set_regs are for guests that null does not run. */
-    CHECK_INT(pointers, NULL_OP_COUNT + 6 + 4);
+    /* hv.close, hv.cap, vm.destroy, vm.cap, vm.hold_time, vcpu.destroy and vcpu.kick cannot fail.
+     * vm.seal, vcpu.reset, irq.get_regs and irq.set_regs are for guests that null does not run. */
+    CHECK_INT(pointers, NULL_OP_COUNT + 7 + 4);
     visor_hypervisor_free(hv);
 }
 
