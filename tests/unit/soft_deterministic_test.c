@@ -96,6 +96,7 @@ static bool create(struct computer *out, const char *spec)
     void *ram = NULL;
 
     *out = (struct computer){0};
+    config.arch = VISOR_ARCH_X86_64;
     config.irqchip = VISOR_IRQCHIP_KERNEL;
     if (!CHECK_OK(visor_hypervisor_open(&out->hv, spec)) ||
         !CHECK_OK(visor_memory_create(&out->memory, &region, 1, NULL)) ||
