@@ -90,6 +90,17 @@ static void *view(HANDLE section, DWORD access, uint64_t offset, uint64_t length
     return host;
 }
 
+/* The rest of a file's last page is in its view, but must not be asked for. */
+static uint64_t length_in(HANDLE file, uint64_t offset, uint64_t length)
+{
+    LARGE_INTEGER size;
+
+    if (GetFileSizeEx(file, &size) && (uint64_t)size.QuadPart > offset &&
+        length > (uint64_t)size.QuadPart - offset)
+        return (uint64_t)size.QuadPart - offset;
+    return length;
+}
+
 int visor__os_map(void **out, visor_file file, uint64_t offset, uint64_t length, uint64_t align,
                   bool writable)
 {
@@ -117,7 +128,8 @@ int visor__os_map(void **out, visor_file file, uint64_t offset, uint64_t length,
 
         if (section == NULL)
             return visor__os_failed("CreateFileMapping", "");
-        host = view(section, access, offset - skip, length + skip, align);
+        host = view(section, access, offset - skip,
+                    length_in((HANDLE)file, offset - skip, length + skip), align);
         failure = GetLastError();
         CloseHandle(section);
         SetLastError(failure);
