@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-#include "pack.h"
+#include "boot/boot.h"
 
 #define MIB  UINT64_C(0x100000)
 #define BASE UINT64_C(0x80000000)
@@ -233,25 +233,6 @@ TEST(command_line_has_the_architectures_limit)
         CHECK_REFUSED(guest.error, load(&guest, loaders[arch], file, IMAGE_SIZE), VISOR_ELIMIT,
                       "the kernel command line has");
     }
-    visor_memory_free(guest.memory);
-}
-
-/* ---- packed ones ---- */
-
-TEST(what_was_unpacked_is_told_by_its_looks)
-{
-    static uint8_t file[IMAGE_SIZE], packed[2 * IMAGE_SIZE];
-    struct boot_image whole = {.path = "kernel", .data = packed}, image;
-    struct guest guest;
-
-    make_image(file, RISCV64);
-    whole.size = pack_zstd(packed, sizeof(packed), file, IMAGE_SIZE);
-    REQUIRE(guest_make(&guest, 64));
-    REQUIRE(boot_unpack(&image, &whole, MIB, &guest.error) == 1);
-    CHECK_REFUSED(guest.error, boot_arm64_load(&guest.entry, &image, &guest.config, &guest.error),
-                  VISOR_EFORMAT, "it is a riscv64 Image (a kernel for riscv64), packed by zstd");
-    CHECK_OK(boot_riscv64_load(&guest.entry, &image, &guest.config, &guest.error));
-    boot_image_close(&image);
     visor_memory_free(guest.memory);
 }
 

@@ -155,4 +155,33 @@ TEST(zboot_is_unpacked)
                   "unpacks itself by '???");
 }
 
+TEST(what_was_unpacked_is_told_by_its_looks)
+{
+    enum { SIZE = 4096 };
+    const visor_memory_region region = {.gpa = 0x80000000, .length = 64 * MIB};
+    struct boot_image whole = {.path = "kernel", .data = packed}, image;
+    struct boot_dt_config config = {
+        .common = {.params = "", .floor_gpa = region.gpa},
+        .ceiling_gpa = region.gpa + region.length,
+    };
+    static uint8_t file[SIZE];
+    struct boot_dt_entry entry;
+    visor_memory *memory;
+    vmm_error error;
+
+    /* The header of a riscv64 Image: where it goes, its size there, its magic number. */
+    boot_put64(file + 8, 0x200000);
+    boot_put64(file + 16, 3 * MIB);
+    put_magic(file + 56, "RSC\5", 4);
+    whole.size = pack_zstd(packed, PACKED_MAX, file, SIZE);
+    REQUIRE_OK(visor_memory_create(&memory, &region, 1, NULL));
+    config.common.memory = memory;
+    REQUIRE(boot_unpack(&image, &whole, MIB, &error) == 1);
+    CHECK_REFUSED(error, boot_arm64_load(&entry, &image, &config, &error), VISOR_EFORMAT,
+                  "it is a riscv64 Image (a kernel for riscv64), packed by zstd");
+    CHECK_OK(boot_riscv64_load(&entry, &image, &config, &error));
+    boot_image_close(&image);
+    visor_memory_free(memory);
+}
+
 UNIT_MAIN()
