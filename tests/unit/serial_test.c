@@ -3,15 +3,12 @@
 #include "unit.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
-#include <unistd.h>
 
 #include "devices/loop.h"
 #include "devices/output.h"
 #include "devices/serial.h"
 #include "fake_host.h"
+#include "host.h"
 #include "os/os.h"
 
 #define COM1 0x3f8
@@ -406,11 +403,11 @@ TEST(output_writes_all_through_a_slow_pipe)
     unsigned noticed = 0, refused = 0;
     size_t sent = 0, seen = 0, total = 300000;
     vmm_output *output;
-    ssize_t got;
-    int fds[2];
+    visor_file ends[2];
+    ptrdiff_t got;
 
-    REQUIRE(pipe(fds) == 0);
-    REQUIRE_OK(vmm_output_create(&output, fds[1], NULL));
+    REQUIRE(make_pipe(ends));
+    REQUIRE_OK(vmm_output_create(&output, ends[1], NULL));
     vmm_output_set_room(output, notice, &noticed);
     while (seen < total) {
         for (size_t i = 0; i < sizeof(chunk); i++)
@@ -425,11 +422,11 @@ TEST(output_writes_all_through_a_slow_pipe)
             refused++;
         }
         /* On one processor all may have been read before the writer says that there is room. */
-        if (poll(&(struct pollfd){.fd = fds[0], .events = POLLIN}, 1, 10) == 0)
+        if (!pipe_has(ends[0]))
             continue;
-        got = read(fds[0], back, sizeof(back));
+        got = pipe_read(ends[0], back, sizeof(back));
         REQUIRE(got > 0);
-        for (ssize_t i = 0; i < got; i++, seen++) {
+        for (ptrdiff_t i = 0; i < got; i++, seen++) {
             if (back[i] != (uint8_t)(seen * 7 >> 3)) {
                 CHECK_INT(seen, -1);
                 return;
@@ -440,41 +437,41 @@ TEST(output_writes_all_through_a_slow_pipe)
     CHECK(__atomic_load_n(&noticed, __ATOMIC_SEQ_CST) > 0);
     CHECK_INT(vmm_output_status(output), 0);
     vmm_output_free(output, -1);
-    close(fds[0]);
-    close(fds[1]);
+    close_file(ends[0]);
+    close_file(ends[1]);
 }
 
 TEST(output_survives_a_reader_that_goes_away)
 {
     vmm_output *output;
     uint8_t byte = 'x';
-    int fds[2];
+    visor_file ends[2];
 
-    REQUIRE(pipe(fds) == 0);
-    close(fds[0]);
-    REQUIRE_OK(vmm_output_create(&output, fds[1], NULL));
+    REQUIRE(make_pipe(ends));
+    close_file(ends[0]);
+    REQUIRE_OK(vmm_output_create(&output, ends[1], NULL));
     CHECK_INT(vmm_output_write(output, &byte, 1), 1);
     for (unsigned i = 0; i < 2000 && !vmm_output_status(output); i++)
         usleep(1000);
     CHECK_INT(vmm_output_status(output), EPIPE);
     CHECK_INT(vmm_output_write(output, &byte, 1), 1);
     vmm_output_free(output, -1);
-    close(fds[1]);
+    close_file(ends[1]);
 }
 
 TEST(output_gives_up_on_a_reader_that_does_not_read)
 {
     static uint8_t bytes[100000];
     vmm_output *output;
-    int fds[2];
+    visor_file ends[2];
 
-    REQUIRE(pipe(fds) == 0);
-    REQUIRE_OK(vmm_output_create(&output, fds[1], NULL));
+    REQUIRE(make_pipe(ends));
+    REQUIRE_OK(vmm_output_create(&output, ends[1], NULL));
     while (vmm_output_write(output, bytes, sizeof(bytes)) == sizeof(bytes))
         usleep(1000);
     vmm_output_free(output, 20);
-    close(fds[0]);
-    close(fds[1]);
+    close_file(ends[0]);
+    close_file(ends[1]);
 }
 
 static atomic_int in_room, out_of_room;
@@ -491,44 +488,23 @@ TEST(output_lets_go_of_who_wanted_room)
 {
     static uint8_t bytes[100000];
     vmm_output *output;
-    int fds[2];
+    visor_file ends[2];
 
-    REQUIRE(pipe(fds) == 0);
-    REQUIRE_OK(vmm_output_create(&output, fds[1], NULL));
+    REQUIRE(make_pipe(ends));
+    REQUIRE_OK(vmm_output_create(&output, ends[1], NULL));
     vmm_output_set_room(output, linger, NULL);
     while (vmm_output_write(output, bytes, sizeof(bytes)) == sizeof(bytes))
         usleep(1000);
     for (unsigned i = 0; i < 2000 && !atomic_load(&in_room); i++) {
-        CHECK(read(fds[0], bytes, sizeof(bytes)) > 0);
+        CHECK(pipe_read(ends[0], bytes, sizeof(bytes)) > 0);
         usleep(1000);
     }
     CHECK_INT(atomic_load(&in_room), 1);
     vmm_output_set_room(output, NULL, NULL);
     CHECK_INT(atomic_load(&out_of_room), 1);
     vmm_output_free(output, 20);
-    close(fds[0]);
-    close(fds[1]);
-}
-
-static void *take_mask(void *argument)
-{
-    pthread_sigmask(SIG_SETMASK, NULL, argument);
-    return NULL;
-}
-
-TEST(threads_leave_signals_to_the_main_thread_but_not_their_faults)
-{
-    sigset_t mask;
-    pthread_t thread;
-
-    sigemptyset(&mask);
-    REQUIRE_OK(vmm_thread_start(&thread, take_mask, &mask, NULL));
-    pthread_join(thread, NULL);
-    CHECK(sigismember(&mask, SIGTERM));
-    CHECK(sigismember(&mask, SIGPIPE));
-    CHECK(sigismember(&mask, SIGXFSZ));
-    CHECK(!sigismember(&mask, SIGSEGV));
-    CHECK(!sigismember(&mask, SIGBUS));
+    close_file(ends[0]);
+    close_file(ends[1]);
 }
 
 struct ring {
@@ -563,12 +539,11 @@ static void on_second(void *context)
 TEST(loop_calls_back_and_stops)
 {
     struct ring ring = {0};
-    int fds[2], file;
+    visor_file ends[2], file = make_file();
 
-    REQUIRE(pipe(fds) == 0);
-    file = open("/proc/self/exe", O_RDONLY); /* epoll would refuse it */
-    REQUIRE(file >= 0);
-    REQUIRE_OK(vmm_input_create(&ring.inputs[0], fds[0], NULL));
+    REQUIRE(make_pipe(ends));
+    REQUIRE(file != VISOR_FILE_NONE); /* epoll would refuse it */
+    REQUIRE_OK(vmm_input_create(&ring.inputs[0], ends[0], NULL));
     REQUIRE_OK(vmm_input_create(&ring.inputs[1], file, NULL));
     REQUIRE_OK(vmm_loop_create(&ring.loop, NULL));
     REQUIRE_OK(vmm_loop_add(&ring.first, ring.loop, vmm_input_event(ring.inputs[0]), on_first,
@@ -576,7 +551,7 @@ TEST(loop_calls_back_and_stops)
     REQUIRE_OK(vmm_loop_add(&ring.second, ring.loop, vmm_input_event(ring.inputs[1]), on_second,
                             &ring, NULL));
     vmm_source_pause(ring.second, true);
-    CHECK_INT(write(fds[1], "abcd", 4), 4);
+    CHECK_INT(vmm_write(ends[1], (const uint8_t *)"abcd", 4), 4);
     CHECK_OK(vmm_loop_run(ring.loop, NULL));
     CHECK_INT(ring.calls[0], 3);
     CHECK_INT(ring.calls[1], 1);
@@ -586,9 +561,9 @@ TEST(loop_calls_back_and_stops)
     vmm_loop_free(ring.loop);
     vmm_input_free(ring.inputs[0]);
     vmm_input_free(ring.inputs[1]);
-    close(fds[0]);
-    close(fds[1]);
-    close(file);
+    close_file(ends[0]);
+    close_file(ends[1]);
+    close_file(file);
 }
 
 UNIT_MAIN()
