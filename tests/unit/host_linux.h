@@ -8,11 +8,25 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define HOST_ARENAS      1 /* whether parts of a mapping can be replaced */
 #define HOST_HOLES       1 /* whether the system tells holes of files and memory */
 #define HOST_DEVICE_FILE "/dev/null"
+
+#define HOST_PATH_MAX 64
+
+/* An empty file, for whoever removes it. */
+static inline bool make_path(char path[HOST_PATH_MAX])
+{
+    int fd;
+
+    strcpy(path, "/tmp/visor-test-XXXXXX");
+    fd = mkstemp(path);
+    return fd >= 0 && close(fd) == 0;
+}
 
 /* An empty file that goes when it is closed; VISOR_FILE_NONE if there can be none. */
 static inline visor_file make_file(void)
@@ -78,6 +92,20 @@ static inline bool pipe_has(visor_file end)
 static inline ptrdiff_t pipe_read(visor_file end, void *data, size_t capacity)
 {
     return read((int)end, data, capacity);
+}
+
+/* Bytes that a file takes on the disk. */
+static inline uint64_t file_allocated(const char *path)
+{
+    struct stat status;
+
+    return stat(path, &status) == 0 ? (uint64_t)status.st_blocks * 512 : 0;
+}
+
+/* Whoever touches these pages dies. */
+static inline bool forbid_memory(void *at, size_t length)
+{
+    return mprotect(at, length, PROT_NONE) == 0;
 }
 
 /* Bytes that the C library has given out. */

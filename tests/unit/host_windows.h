@@ -12,6 +12,8 @@
 /* Windows' headers have macros with names of ours. */
 #define WIN32_LEAN_AND_MEAN
 #include <windows.h>
+#undef IN
+#undef OUT
 #undef interface
 #undef near
 #undef far
@@ -21,12 +23,22 @@
 #define HOST_HOLES       0
 #define HOST_DEVICE_FILE "NUL"
 
+#define HOST_PATH_MAX MAX_PATH
+
+static inline bool make_path(char path[HOST_PATH_MAX])
+{
+    char folder[MAX_PATH];
+
+    return GetTempPathA(sizeof(folder), folder) != 0 &&
+           GetTempFileNameA(folder, "vsr", 0, path) != 0;
+}
+
 static inline visor_file make_file(void)
 {
-    char folder[MAX_PATH], path[MAX_PATH];
+    char path[HOST_PATH_MAX];
     HANDLE file;
 
-    if (GetTempPathA(sizeof(folder), folder) == 0 || GetTempFileNameA(folder, "vsr", 0, path) == 0)
+    if (!make_path(path))
         return VISOR_FILE_NONE;
     file = CreateFileA(path, GENERIC_READ | GENERIC_WRITE,
                        FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL, CREATE_ALWAYS,
@@ -104,6 +116,20 @@ static inline ptrdiff_t pipe_read(visor_file end, void *data, size_t capacity)
     DWORD done = 0;
 
     return ReadFile((HANDLE)end, data, (DWORD)capacity, &done, NULL) ? (ptrdiff_t)done : -1;
+}
+
+static inline uint64_t file_allocated(const char *path)
+{
+    DWORD high = 0, low = GetCompressedFileSizeA(path, &high);
+
+    return low != INVALID_FILE_SIZE ? (uint64_t)high << 32 | low : 0;
+}
+
+static inline bool forbid_memory(void *at, size_t length)
+{
+    DWORD before;
+
+    return VirtualProtect(at, length, PAGE_NOACCESS, &before);
 }
 
 static inline uint64_t heap_used(void)
