@@ -12,8 +12,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define HOST_ARENAS      1 /* whether parts of a mapping can be replaced */
-#define HOST_HOLES       1 /* whether the system tells holes of files and memory */
+#define HOST_ARENAS      1    /* whether parts of a mapping can be replaced */
+#define HOST_HOLES       1    /* whether the system tells holes of files and memory */
+#define HOST_MANY_VMS    1100 /* to find what each of them leaves behind */
 #define HOST_DEVICE_FILE "/dev/null"
 
 #define HOST_PATH_MAX 64

@@ -21,6 +21,7 @@
 
 #define HOST_ARENAS      0
 #define HOST_HOLES       0
+#define HOST_MANY_VMS    200 /* Wine takes long for each */
 #define HOST_DEVICE_FILE "NUL"
 
 #define HOST_PATH_MAX MAX_PATH

@@ -20,13 +20,13 @@ TEST(freeing_works_in_any_order)
     visor_vcpu_free(NULL);
 }
 
-TEST(a_thousand_guests_leave_nothing_behind)
+TEST(many_guests_leave_nothing_behind)
 {
     visor_event event = make_event();
     uint64_t memory = 0;
     int files = 0;
 
-    for (int i = 0; i < 1100; i++) {
+    for (int i = 0; i < HOST_MANY_VMS; i++) {
         visor_vm_config config = VISOR_VM_CONFIG_INIT;
         visor_slot_config slot_config = VISOR_SLOT_CONFIG_INIT;
         visor_io_event io_event = {.event = event, .space = VISOR_PIO, .address = 1};
