@@ -12,6 +12,8 @@ wine_begin() { # wine_begin PREFIX: its files are in this folder, which is made 
     # None of what would ask to be installed.
     export WINEDLLOVERRIDES="mscoree,mshtml,winemenubuilder.exe="
     mkdir -p "$WINEPREFIX"
+    # The server stays between programs: one that ends just when the next begins resets its connection.
+    "$wine/wineserver64" -p600 >/dev/null 2>&1 </dev/null || true
     # Its processes stay a while, and must not hold our output.
     timeout 300 "$wine/wine64" wineboot >/dev/null 2>&1 </dev/null
 }
