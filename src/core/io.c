@@ -121,6 +121,7 @@ static bool call_handlers(visor_vm *vm, visor_vcpu *vcpu, visor_io *io)
     return served;
 }
 
+/* Whether this write of the guest is meant. */
 static bool matches(const visor_io_event *event, const visor_io *io)
 {
     return event->space == io->space && event->address == io->address &&
@@ -357,7 +358,6 @@ static bool same_event(const visor_io_event *a, const visor_io_event *b)
            a->length == b->length && a->match == b->match && (!a->match || a->value == b->value);
 }
 
-/* Whether this write of the guest is meant. */
 /* The event as the hypervisor gets it: our duplicate, which lives as long as the registration. */
 static visor_io_event own_event(const struct event *event)
 {
