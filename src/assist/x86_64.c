@@ -325,7 +325,7 @@ static int hand_out(visor_exit *exit, struct visor__assist_x86 *assist, int reas
     const struct soft_access *access = &assist->cpu.log.next;
 
     assist->touched = true;
-    exit->io = soft_io_of(access, reason);
+    exit->io = soft_io_of(access);
     return reason;
 }
 

@@ -23,13 +23,13 @@ int soft_step_bytes(struct soft_cpu *cpu, const uint8_t *bytes, unsigned length)
 /* The bytes of the next instruction, and maybe more, as soft_block_read(). 0: they are not in
  * memory, or cpu->event is what fetching them has raised. */
 unsigned soft_fetch_bytes(uint8_t out[SOFT_INSN_MAX_LENGTH], struct soft_cpu *cpu);
-/* An access that soft_run() has returned as an exit for IO or MMIO. */
-static inline visor_io soft_io_of(const struct soft_access *access, int reason)
+/* An access to a port or a device. */
+static inline visor_io soft_io_of(const struct soft_access *access)
 {
     visor_io io = {.address = access->address,
                    .length = access->length,
                    .is_write = access->is_write,
-                   .space = reason == VISOR_EXIT_IO ? VISOR_PIO : VISOR_MMIO};
+                   .space = access->space == SOFT_SPACE_PORT ? VISOR_PIO : VISOR_MMIO};
 
     if (access->is_write)
         visor_io_set_value(&io, access->value);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "irqchip/irqchip.h"
+#include "soft/engine.h"
 #include "soft/memory.h"
 #include "soft/soft.h"
 #include "soft/system.h"
@@ -147,11 +148,7 @@ bool soft_chip_access(void *context, struct soft_cpu *cpu, struct soft_access *a
         return access_msr(context, cpu, access);
     if (access->space == SOFT_SPACE_HYPERCALL)
         return false;
-    io = (visor_io){.address = access->address,
-                    .length = access->length,
-                    .is_write = access->is_write,
-                    .space = access->space == SOFT_SPACE_PORT ? VISOR_PIO : VISOR_MMIO};
-    visor_io_set_value(&io, access->is_write ? access->value : 0);
+    io = soft_io_of(access);
     if (lapic != NULL && visor__irqchip_access(lapic, &io)) {
         access->value = visor_io_value(&io);
         return true;

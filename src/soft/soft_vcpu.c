@@ -96,7 +96,7 @@ static void fill_access(visor_vcpu *vcpu, int reason)
         exit->msr.why = 0;
         return;
     }
-    exit->io = soft_io_of(access, reason);
+    exit->io = soft_io_of(access);
 }
 
 static void fill_hypercall(visor_vcpu *vcpu)
