@@ -130,8 +130,9 @@ void soft_set_cr3(struct soft_cpu *cpu, const struct soft_uop *op, uint64_t valu
     soft_tlb_flush(cpu, false);
 }
 
-/* Bits of features that CPUID does not tell of are reserved. */
-static uint64_t hidden_cr4(const struct soft_cpu *cpu)
+/* Bits of features that CPUID does not tell of are reserved. added: those that come on, which are
+ * few: kernels write CR4 again and again, to flush what is global. */
+static bool adds_hidden(const struct soft_cpu *cpu, uint64_t added)
 {
     static const struct {
         uint64_t cr4;
@@ -141,16 +142,18 @@ static uint64_t hidden_cr4(const struct soft_cpu *cpu)
         {SOFT_CR4_SMEP, 7, 0, 7},   {SOFT_CR4_SMAP, 7, 0, 20},    {SOFT_CR4_UMIP, 7, 1, 2},
         {SOFT_CR4_LA57, 7, 1, 16},
     };
-    uint64_t hidden = 0;
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        const visor_x86_cpuid_entry *leaf = soft_cpuid_find(cpu, rows[i].leaf, 0);
-        const bool is_there = leaf != NULL && leaf->function == rows[i].leaf;
+        const visor_x86_cpuid_entry *leaf;
 
-        if (!is_there || ((rows[i].reg == 0 ? leaf->ebx : leaf->ecx) >> rows[i].bit & 1) == 0)
-            hidden |= rows[i].cr4;
+        if ((added & rows[i].cr4) == 0)
+            continue;
+        leaf = soft_cpuid_find(cpu, rows[i].leaf, 0);
+        if (leaf == NULL || leaf->function != rows[i].leaf ||
+            ((rows[i].reg == 0 ? leaf->ebx : leaf->ecx) >> rows[i].bit & 1) == 0)
+            return true;
     }
-    return hidden;
+    return false;
 }
 
 void soft_set_cr4(struct soft_cpu *cpu, const struct soft_uop *op, uint64_t value)
@@ -159,7 +162,7 @@ void soft_set_cr4(struct soft_cpu *cpu, const struct soft_uop *op, uint64_t valu
                             SOFT_CR4_SMEP | SOFT_CR4_SMAP | SOFT_CR4_LA57;
     uint64_t changed = cpu->cr4 ^ value;
 
-    if ((value & ~SOFT_CR4_ALL) != 0 || (changed & value & hidden_cr4(cpu)) != 0)
+    if ((value & ~SOFT_CR4_ALL) != 0 || adds_hidden(cpu, changed & value))
         refuse(cpu, op);
     if (soft_is_long(cpu) && ((value & SOFT_CR4_PAE) == 0 || (changed & SOFT_CR4_LA57) != 0))
         refuse(cpu, op);
