@@ -3,10 +3,7 @@
  * What a snapshot of the software CPU may hold that HAXM has no place for is refused, and named.
  * Run with the double preloaded; what does move is for tests/differential/resume.c.
  */
-#include <stdlib.h>
-#include <string.h>
-#include <visor.h>
-
+#include "../unit/buffer.h"
 #include "../unit/unit.h"
 
 #define PAGE   4096u
@@ -18,33 +15,6 @@ struct side {
     visor_vm *vm;
     visor_vcpu *vcpu;
 };
-
-struct buffer {
-    uint8_t bytes[0x8000];
-    size_t length, position;
-};
-
-static int put(void *context, const void *data, size_t length)
-{
-    struct buffer *buffer = context;
-
-    if (length > sizeof(buffer->bytes) - buffer->length)
-        return VISOR_ENOMEM;
-    memcpy(buffer->bytes + buffer->length, data, length);
-    buffer->length += length;
-    return 0;
-}
-
-static int take(void *context, void *data, size_t length)
-{
-    struct buffer *buffer = context;
-
-    if (length > buffer->length - buffer->position)
-        return VISOR_EFORMAT;
-    memcpy(data, buffer->bytes + buffer->position, length);
-    buffer->position += length;
-    return 0;
-}
 
 static struct side soft, haxm;
 
@@ -82,12 +52,14 @@ static void begin(void)
 /* Moves from the one to the other. */
 static int move(void)
 {
-    static struct buffer buffer;
-    const visor_stream stream = {.context = &buffer, .write = put, .read = take};
+    struct buffer buffer = {0};
+    const visor_stream stream = buffer_stream(&buffer);
+    int ret;
 
-    buffer.length = buffer.position = 0;
     CHECK_INT(visor_vm_save(soft.vm, &stream, NULL), 0);
-    return visor_vm_restore(haxm.vm, &stream, NULL);
+    ret = visor_vm_restore(haxm.vm, &stream, NULL);
+    buffer_free(&buffer);
+    return ret;
 }
 
 /* The move fails with a code, and a text that has both in it. */
