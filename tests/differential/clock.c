@@ -97,7 +97,7 @@ static const char *move(struct machine *to, struct machine *from)
         error = run(to);
     if (error == NULL)
         error = look(&arrived, to, left);
-    free(buffer.bytes);
+    buffer_free(&buffer);
     return error;
 }
 

@@ -105,39 +105,3 @@ void machine_close(struct machine *machine)
     visor_hypervisor_free(machine->hv);
     machine->hv = NULL;
 }
-
-/* ---- a stream in memory ---- */
-
-static int buffer_write(void *context, const void *data, size_t length)
-{
-    struct buffer *buffer = context;
-
-    if (length > buffer->capacity - buffer->length) {
-        size_t capacity = 2 * (buffer->length + length);
-        uint8_t *bytes = realloc(buffer->bytes, capacity);
-
-        if (bytes == NULL)
-            return VISOR_ENOMEM;
-        buffer->bytes = bytes;
-        buffer->capacity = capacity;
-    }
-    memcpy(buffer->bytes + buffer->length, data, length);
-    buffer->length += length;
-    return 0;
-}
-
-static int buffer_read(void *context, void *data, size_t length)
-{
-    struct buffer *buffer = context;
-
-    if (length > buffer->length - buffer->position)
-        return VISOR_EFORMAT;
-    memcpy(data, buffer->bytes + buffer->position, length);
-    buffer->position += length;
-    return 0;
-}
-
-visor_stream buffer_stream(struct buffer *buffer)
-{
-    return (visor_stream){.context = buffer, .write = buffer_write, .read = buffer_read};
-}

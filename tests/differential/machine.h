@@ -2,9 +2,9 @@
 /*
  * Two hypervisors beside each other: KVM, in the lab, and the software CPU.
  *
- *   resume.c, resume_guest.c  snapshots of one go on in the other
- *   clock.c                   and so does the paravirtual clock
- *   system*.c                 the same cases at random come to the same
+ *   resume.c, journey.c, resume_guest.c  snapshots of one go on in the other
+ *   clock.c                              and so does the paravirtual clock
+ *   system*.c                            the same cases at random come to the same
  *
  * Programs print TAP, and the seed with which to repeat what failed.
  */
@@ -15,6 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <visor.h>
+
+#include "../unit/buffer.h"
 
 /* A VM with one vCPU and RAM from 0 on. */
 struct machine {
@@ -50,14 +52,6 @@ static inline uint64_t machine_get(const uint8_t *at, size_t size)
     __builtin_memcpy(&value, at, size);
     return value;
 }
-
-/* ---- a stream in memory ---- */
-
-struct buffer {
-    uint8_t *bytes;
-    size_t length, capacity, position;
-};
-visor_stream buffer_stream(struct buffer *buffer);
 
 /* ---- random numbers ---- */
 
