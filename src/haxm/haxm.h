@@ -218,6 +218,8 @@ int haxm_get_tsc_hz(uint64_t *out, visor_vcpu *vcpu);
 /* ---- haxm_debug.c ---- */
 
 extern const struct visor__debug_ops haxm_debug_ops;
+/* DR0 to DR3, 6 and 7, as the driver has them. */
+void haxm_debug_registers(uint64_t out[6], const struct vcpu_state_t *s);
 /* Takes over what the guest has written to debug registers while they are the debugger's.
  * v->state has been loaded. */
 void haxm_debug_follow(struct haxm_vcpu *v);

@@ -19,8 +19,7 @@ static uint64_t control_bits(const visor_breakpoint *breakpoint, unsigned n)
                                         << (16 + 4 * n);
 }
 
-/* DR0 to DR3, 6 and 7, as the driver has them. */
-static void registers(uint64_t out[6], const struct vcpu_state_t *s)
+void haxm_debug_registers(uint64_t out[6], const struct vcpu_state_t *s)
 {
     out[0] = s->_dr0, out[1] = s->_dr1, out[2] = s->_dr2, out[3] = s->_dr3;
     out[4] = s->_dr6;
@@ -32,7 +31,7 @@ void haxm_debug_follow(struct haxm_vcpu *v)
 {
     uint64_t now[6];
 
-    registers(now, &v->state);
+    haxm_debug_registers(now, &v->state);
     for (unsigned i = 0; v->debugging && i < 6; i++) {
         if (i != 4 && now[i] != v->seen_dr[i])
             v->guest_dr[i] = v->seen_dr[i] = now[i];
@@ -49,7 +48,7 @@ static int keep_registers(visor_vcpu *vcpu)
         return ret;
     haxm_debug_follow(v);
     if (!v->debugging)
-        registers(v->guest_dr, &v->state);
+        haxm_debug_registers(v->guest_dr, &v->state);
     return 0;
 }
 
@@ -97,7 +96,7 @@ static int set_debug(visor_vcpu *vcpu, const visor_debug_config *config)
     ret = haxm_load(vcpu);
     if (ret < 0)
         return ret;
-    registers(v->seen_dr, &v->state);
+    haxm_debug_registers(v->seen_dr, &v->state);
     return v->debugging ? 0 : give_registers_back(vcpu);
 }
 

@@ -193,11 +193,11 @@ int haxm_set_sregs(visor_vcpu *vcpu, const visor_x86_sregs *in)
 
 void haxm_get_debugregs(visor_x86_debugregs *out, struct haxm_vcpu *v)
 {
-    const struct vcpu_state_t *s = &v->state;
-    const uint64_t own[6] = {s->_dr0, s->_dr1, s->_dr2, s->_dr3, s->_dr6, s->_dr7};
+    uint64_t own[6];
     const uint64_t *from = v->debugging ? v->guest_dr : own;
 
     haxm_debug_follow(v);
+    haxm_debug_registers(own, &v->state);
     memcpy(out->db, from, sizeof(out->db));
     out->dr6 = from[4];
     out->dr7 = from[5];
